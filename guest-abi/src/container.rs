@@ -1,0 +1,156 @@
+//! What the sentry is told of the container it runs: the part of config.json that it acts on,
+//! already validated by the VMM.
+
+use alloc::{string::String, vec::Vec};
+use serde::{Deserialize, Serialize};
+
+/// The container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The container's id.
+    pub id: String,
+    /// Host name in the container's UTS namespace; at most 64 bytes.
+    pub hostname: String,
+    /// NIS domain name; at most 64 bytes.
+    pub domainname: String,
+    /// The first process.
+    pub process: ProcessSpec,
+    /// The root file system.
+    pub root: RootSpec,
+    /// Mounts, in order.
+    pub mounts: Vec<MountSpec>,
+    /// Absolute paths that must read as empty.
+    pub masked_paths: Vec<String>,
+    /// Absolute paths that must be read-only.
+    pub readonly_paths: Vec<String>,
+}
+
+/// A process to start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessSpec {
+    /// Arguments; the first names the program, searched in PATH if it has no slash.
+    pub arguments: Vec<String>,
+    /// Environment, `NAME=VALUE` each.
+    pub environment: Vec<String>,
+    /// Absolute working directory; created if missing.
+    pub working_directory: String,
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub additional_gids: Vec<u32>,
+    /// umask; 0o022 if absent.
+    pub umask: Option<u32>,
+    /// Capabilities.
+    pub capabilities: CapabilitySets,
+    /// Resource limits; those not named keep the sentry's defaults.
+    pub rlimits: Vec<RlimitSpec>,
+    /// no_new_privs(2).
+    pub no_new_privileges: bool,
+    /// Whether the standard streams are a terminal (else three byte streams).
+    pub terminal: bool,
+    /// Initial terminal size as (rows, columns) in character cells.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+/// Capability sets as bit masks: bit N is capability number N of capabilities(7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilitySets {
+    /// Bounding set.
+    pub bounding: u64,
+    /// Effective set.
+    pub effective: u64,
+    /// Inheritable set.
+    pub inheritable: u64,
+    /// Permitted set.
+    pub permitted: u64,
+    /// Ambient set.
+    pub ambient: u64,
+}
+
+/// One resource limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RlimitSpec {
+    /// Number of the resource as in `<asm-generic/resource.h>`.
+    pub resource: u32,
+    /// Soft limit; `u64::MAX` is infinity.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// The root file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootSpec {
+    /// Index of the file-system device that serves it.
+    pub device: u16,
+    /// How the sentry may cache it.
+    pub cache: CachePolicy,
+    /// Where writes go.
+    pub writes: RootWrites,
+}
+
+/// What happens to writes below the root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RootWrites {
+    /// They stay in sandbox memory, in an overlay above the device, and end with the sandbox.
+    #[default]
+    Overlay,
+    /// They go to the device.
+    Through,
+    /// They fail with EROFS.
+    ReadOnly,
+}
+
+/// Who else may change the files behind a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CachePolicy {
+    /// Only this sandbox: cached without revalidation.
+    #[default]
+    Exclusive,
+    /// Others too: attributes and names are revalidated at each use.
+    Shared,
+}
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSpec {
+    /// Absolute path in the container; created if missing.
+    pub destination: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Flags: `MS_RDONLY`, `MS_NOSUID`, `MS_NODEV`, `MS_NOEXEC`, ... of mount(2).
+    pub flags: u64,
+}
+
+/// What a mount shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A tree (or a single file) served by the gofer.
+    Device {
+        /// Index of the file-system device.
+        device: u16,
+        /// How the sentry may cache it.
+        cache: CachePolicy,
+    },
+    /// tmpfs.
+    Tmpfs {
+        /// Limit in bytes; half of sandbox memory if absent.
+        size: Option<u64>,
+        /// Mode of the root directory.
+        mode: Option<u32>,
+    },
+    /// proc.
+    Proc,
+    /// sysfs.
+    Sysfs,
+    /// devtmpfs or a tmpfs on /dev: filled with the standard devices.
+    Dev,
+    /// devpts.
+    Devpts,
+    /// mqueue.
+    Mqueue,
+    /// cgroup or cgroup2: an empty directory for now.
+    Cgroup,
+}

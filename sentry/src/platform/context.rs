@@ -1,0 +1,102 @@
+//! The user-visible processor state of one task.
+
+use alloc::{sync::Arc, vec, vec::Vec};
+
+use spin::mutex::SpinMutex;
+
+/// General-purpose state of user code on x86-64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are the architecture's own names")]
+#[repr(C)]
+pub struct Registers {
+    pub rax: u64,
+    pub rbx: u64,
+    pub rcx: u64,
+    pub rdx: u64,
+    pub rsi: u64,
+    pub rdi: u64,
+    pub rbp: u64,
+    pub rsp: u64,
+    pub r8: u64,
+    pub r9: u64,
+    pub r10: u64,
+    pub r11: u64,
+    pub r12: u64,
+    pub r13: u64,
+    pub r14: u64,
+    pub r15: u64,
+    pub rip: u64,
+    pub rflags: u64,
+    /// Base addresses of the FS and GS segments (arch_prctl(2)).
+    pub fs_base: u64,
+    pub gs_base: u64,
+    /// Number of the system call that trapped last; the platform sets it with
+    /// [`super::Trap::Syscall`] and ignores it when entering user mode.
+    pub original_rax: u64,
+}
+
+impl Registers {
+    /// The six arguments of a system call, in order.
+    pub const fn syscall_arguments(&self) -> [u64; 6] {
+        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
+    }
+}
+
+/// Vector and floating-point state. It stays in the processor (KVM) or the stub (ptrace) until
+/// another task needs the place, so a platform keeps a reference of its own to write it back.
+#[derive(Clone, Debug)]
+pub struct ExtendedState(Arc<SpinMutex<ExtendedArea>>);
+
+/// An XSAVE area and where its truth is.
+#[derive(Clone, Debug)]
+pub struct ExtendedArea {
+    /// The area, in the standard format; valid unless `live`.
+    pub bytes: Vec<u8>,
+    /// The state is in the hardware and newer than `bytes`.
+    pub live: bool,
+}
+
+impl ExtendedState {
+    /// Initial state as after FNINIT with MXCSR 0x1f80, in an area of `size` bytes (at least 576).
+    pub fn initial(size: usize) -> Self {
+        let mut bytes = vec![0; size.max(576)];
+        bytes[0..2].copy_from_slice(&0x37f_u16.to_le_bytes());
+        bytes[24..28].copy_from_slice(&0x1f80_u32.to_le_bytes());
+        Self(Arc::new(SpinMutex::new(ExtendedArea { bytes, live: false })))
+    }
+
+    /// A state of its own with the same contents, for a new task. The contents must have been
+    /// saved ([`super::Platform::save_extended_state`]).
+    pub fn duplicate(&self) -> Self {
+        Self(Arc::new(SpinMutex::new(self.0.lock().clone())))
+    }
+
+    /// Whether both are the same state (not merely equal ones).
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Access to the area.
+    pub fn lock(&self) -> spin::mutex::SpinMutexGuard<'_, ExtendedArea> {
+        self.0.lock()
+    }
+}
+
+/// All user-visible processor state of one task.
+#[derive(Debug)]
+pub struct UserContext {
+    /// General-purpose registers.
+    pub registers: Registers,
+    /// Vector state.
+    pub extended: ExtendedState,
+}
+
+impl UserContext {
+    /// Zero registers and initial vector state of `extended_state_size` bytes.
+    pub fn new(extended_state_size: usize) -> Self {
+        Self {
+            registers: Registers::default(),
+            extended: ExtendedState::initial(extended_state_size),
+        }
+    }
+}

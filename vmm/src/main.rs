@@ -1,0 +1,3 @@
+//! `sandbox-vmm`: runs OCI containers inside their own application kernel.
+
+fn main() {}
