@@ -3,7 +3,10 @@
 //! The one place where the sentry turns a physical address into a pointer. User code, other
 //! executors and device back ends write this memory at any time, so nothing here makes a Rust
 //! reference to it: bytes are copied, and words that must be whole are atomics.
-#![allow(unsafe_code, reason = "leaf module: raw access to memory shared with user code and devices")]
+#![allow(
+    unsafe_code,
+    reason = "leaf module: raw access to memory shared with user code and devices"
+)]
 
 use core::{
     ptr::NonNull,
@@ -36,7 +39,11 @@ impl Region {
     /// The memory must stay mapped readable and writable for as long as any copy of the region is
     /// used, be page aligned, and belong to no Rust object.
     pub const unsafe fn new(base: u64, length: usize, pointer: NonNull<u8>) -> Self {
-        Self { base, length, pointer }
+        Self {
+            base,
+            length,
+            pointer,
+        }
     }
 
     /// Physical address of its first byte.
@@ -83,7 +90,10 @@ impl PhysicalMemory {
 
     #[inline]
     fn pointer(&self, address: u64, length: usize) -> Result<*mut u8, OutOfRange> {
-        self.regions.iter().find_map(|region| region.pointer(address, length)).ok_or(OutOfRange)
+        self.regions
+            .iter()
+            .find_map(|region| region.pointer(address, length))
+            .ok_or(OutOfRange)
     }
 
     /// Copies physical memory from `address` into `destination`.

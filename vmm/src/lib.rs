@@ -1,0 +1,4 @@
+//! The host side of `sandbox-vmm`: its commands, the launch of a sandbox, and the device back ends
+//! that serve the sentry's queues.
+
+pub mod error;
