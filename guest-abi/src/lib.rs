@@ -14,6 +14,7 @@ pub mod console;
 pub mod container;
 pub mod control;
 pub mod device;
+pub mod fuse;
 pub mod memory_map;
 pub mod message;
 pub mod virtqueue;
