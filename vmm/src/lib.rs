@@ -1,4 +1,6 @@
 //! The host side of `sandbox-vmm`: its commands, the launch of a sandbox, and the device back ends
 //! that serve the sentry's queues.
 
+pub mod bundle;
 pub mod error;
+pub mod sandbox;

@@ -1,0 +1,161 @@
+//! From a bundle's config.json to a launch plan.
+
+mod capabilities;
+mod field;
+mod ignored;
+mod mount_options;
+mod mounts;
+mod process;
+mod rlimits;
+mod root;
+
+pub use mounts::bind_source;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Read,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use guest_abi::container::ContainerSpec;
+use oci_spec::runtime::Spec;
+use rustix::fs::OFlags;
+
+use crate::{
+    error::{Failure, Result},
+    sandbox::plan::{LaunchPlan, Trees},
+};
+
+/// Name of the configuration inside a bundle.
+pub const CONFIG_FILE: &str = "config.json";
+
+/// Largest config.json that is read, in bytes; Docker's are about 20 KiB.
+const MAX_CONFIG_BYTES: u64 = 16 << 20;
+
+/// How a bundle is run, beyond what its config.json says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BundleOptions {
+    /// Keep writes to a writable root in sandbox memory instead of the host directory.
+    pub overlay: bool,
+}
+
+/// A bundle as read, before its host paths are looked at.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    directory: PathBuf,
+    spec: Spec,
+}
+
+impl Bundle {
+    /// Reads the bundle in `directory`.
+    ///
+    /// # Errors
+    /// If there is no readable config.json of the right shape.
+    pub fn load(directory: &Path) -> Result<Self> {
+        let directory = std::path::absolute(directory)
+            .map_err(|error| Failure::new(error, "name a bundle directory with --bundle"))?;
+        let config = read_config(&directory)?;
+        Self::parse(directory, &config)
+    }
+
+    /// Takes `config` as the config.json of a bundle in `directory` (absolute).
+    ///
+    /// # Errors
+    /// If it is not JSON, or not of config.json's shape.
+    pub fn parse(directory: PathBuf, config: &[u8]) -> Result<Self> {
+        let spec = serde_json::from_slice(config).map_err(|error| {
+            Failure::new(
+                format_args!("{}: {error}", directory.join(CONFIG_FILE).display()),
+                "correct it; `sandbox-vmm spec` writes an example",
+            )
+        })?;
+        Ok(Self { directory, spec })
+    }
+
+    /// What config.json asks for that this sandbox does not do, for the log.
+    pub fn ignored(&self) -> Vec<&'static str> {
+        ignored::sections(&self.spec)
+    }
+
+    /// The plan to run it as the container `id`.
+    ///
+    /// # Errors
+    /// If a field has no valid meaning, or a host path it names cannot be used.
+    pub fn plan(&self, id: String, options: BundleOptions) -> Result<LaunchPlan> {
+        let mut trees = Trees::default();
+        let root = root::convert(
+            self.spec.root().as_ref(),
+            &self.directory,
+            options,
+            &mut trees,
+        )?;
+        let linux = self.spec.linux().as_ref();
+        let container = ContainerSpec {
+            id,
+            hostname: field::host_name("hostname", self.spec.hostname().as_deref())?,
+            domainname: field::host_name("domainname", self.spec.domainname().as_deref())?,
+            process: process::convert(self.spec.process().as_ref())?,
+            root,
+            mounts: mounts::convert(
+                self.spec.mounts().as_deref().unwrap_or_default(),
+                &self.directory,
+                &mut trees,
+            )?,
+            masked_paths: field::absolute_paths(
+                "linux.maskedPaths",
+                linux.and_then(|linux| linux.masked_paths().as_deref()),
+            )?,
+            readonly_paths: field::absolute_paths(
+                "linux.readonlyPaths",
+                linux.and_then(|linux| linux.readonly_paths().as_deref()),
+            )?,
+        };
+        Ok(LaunchPlan { container, trees })
+    }
+}
+
+/// Reads config.json of the bundle in `directory`, if it is a regular file of sensible size.
+fn read_config(directory: &Path) -> Result<Vec<u8>> {
+    let path = directory.join(CONFIG_FILE);
+    let file = open_regular(&path).map_err(|error| {
+        Failure::new(
+            format_args!("cannot read {}: {error}", path.display()),
+            "name a directory that holds config.json with --bundle, or make one with \
+             `sandbox-vmm spec`",
+        )
+    })?;
+    let mut config = Vec::new();
+    file.take(MAX_CONFIG_BYTES + 1)
+        .read_to_end(&mut config)
+        .map_err(|error| Failure::new(error, format_args!("make {} readable", path.display())))?;
+    if u64::try_from(config.len()).is_ok_and(|length| length <= MAX_CONFIG_BYTES) {
+        Ok(config)
+    } else {
+        Err(Failure::new(
+            format_args!(
+                "{} is larger than {} MiB",
+                path.display(),
+                MAX_CONFIG_BYTES >> 20
+            ),
+            "make it smaller",
+        ))
+    }
+}
+
+/// Opens a regular file for reading; a FIFO or device in its place must not block the command.
+fn open_regular(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::other("not a regular file"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

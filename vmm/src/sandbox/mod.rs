@@ -1,0 +1,3 @@
+//! Launch of a sandbox: a [`plan`] becomes memory, devices, a gofer process and executors.
+
+pub mod plan;
