@@ -17,6 +17,9 @@ pub enum Trap {
     Exception(Exception),
     /// The executor was interrupted, or the time slice is over.
     Interrupted,
+    /// The place where the address space lived is gone (the host killed the stub process). Its
+    /// processes can only be ended, as by SIGKILL, and the address space destroyed.
+    Lost,
 }
 
 /// A kind of memory access.
