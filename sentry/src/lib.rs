@@ -12,5 +12,10 @@
 extern crate alloc;
 
 pub mod errno;
+pub mod io;
+pub mod kernel;
 pub mod memory;
+pub mod mm;
 pub mod platform;
+pub mod syscalls;
+pub mod vfs;

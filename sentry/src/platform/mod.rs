@@ -102,13 +102,15 @@ pub trait Platform: Send + Sync {
     /// it returns, no user code of the space has more access than that.
     fn protect(&self, space: AddressSpaceId, address: u64, pages: usize, protection: Protection);
 
-    /// Runs user code on the calling executor until it traps. May return [`Trap::Interrupted`] at
-    /// any time without cause.
+    /// Runs user code on the calling executor until it traps, is interrupted, uses up the
+    /// platform's time slice (about 10 ms), or CLOCK_MONOTONIC reaches `deadline` (nanoseconds).
+    /// May return [`Trap::Interrupted`] at any time without cause.
     fn run_user(
         &self,
         executor: ExecutorId,
         space: AddressSpaceId,
         context: &mut UserContext,
+        deadline: Option<u64>,
     ) -> Trap;
 
     /// Brings `context`'s vector state, if it is live in a processor or a stub of the calling

@@ -1,0 +1,139 @@
+//! Who a task acts as (credentials(7), capabilities(7)).
+
+use alloc::vec::Vec;
+
+use bitflags::bitflags;
+use guest_abi::container::CapabilitySets;
+
+bitflags! {
+    /// A set of capabilities; bit N is capability number N of `<linux/capability.h>`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[allow(missing_docs, reason = "the names are those of capabilities(7)")]
+    pub struct Capabilities: u64 {
+        const CHOWN = 1 << 0;
+        const DAC_OVERRIDE = 1 << 1;
+        const DAC_READ_SEARCH = 1 << 2;
+        const FOWNER = 1 << 3;
+        const FSETID = 1 << 4;
+        const KILL = 1 << 5;
+        const SETGID = 1 << 6;
+        const SETUID = 1 << 7;
+        const SETPCAP = 1 << 8;
+        const LINUX_IMMUTABLE = 1 << 9;
+        const NET_BIND_SERVICE = 1 << 10;
+        const NET_BROADCAST = 1 << 11;
+        const NET_ADMIN = 1 << 12;
+        const NET_RAW = 1 << 13;
+        const IPC_LOCK = 1 << 14;
+        const IPC_OWNER = 1 << 15;
+        const SYS_MODULE = 1 << 16;
+        const SYS_RAWIO = 1 << 17;
+        const SYS_CHROOT = 1 << 18;
+        const SYS_PTRACE = 1 << 19;
+        const SYS_PACCT = 1 << 20;
+        const SYS_ADMIN = 1 << 21;
+        const SYS_BOOT = 1 << 22;
+        const SYS_NICE = 1 << 23;
+        const SYS_RESOURCE = 1 << 24;
+        const SYS_TIME = 1 << 25;
+        const SYS_TTY_CONFIG = 1 << 26;
+        const MKNOD = 1 << 27;
+        const LEASE = 1 << 28;
+        const AUDIT_WRITE = 1 << 29;
+        const AUDIT_CONTROL = 1 << 30;
+        const SETFCAP = 1 << 31;
+        const MAC_OVERRIDE = 1 << 32;
+        const MAC_ADMIN = 1 << 33;
+        const SYSLOG = 1 << 34;
+        const WAKE_ALARM = 1 << 35;
+        const BLOCK_SUSPEND = 1 << 36;
+        const AUDIT_READ = 1 << 37;
+        const PERFMON = 1 << 38;
+        const BPF = 1 << 39;
+        const CHECKPOINT_RESTORE = 1 << 40;
+    }
+}
+
+/// The identity and rights of a task. Immutable: a change replaces the whole, so readers hold an
+/// `Arc` of a consistent one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub effective_uid: u32,
+    /// Saved set-user-id.
+    pub saved_uid: u32,
+    /// File-system user id, which permission checks use.
+    pub fs_uid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective group id.
+    pub effective_gid: u32,
+    /// Saved set-group-id.
+    pub saved_gid: u32,
+    /// File-system group id.
+    pub fs_gid: u32,
+    /// Supplementary groups, sorted.
+    pub groups: Vec<u32>,
+    /// Permitted capabilities.
+    pub permitted: Capabilities,
+    /// Effective capabilities.
+    pub effective: Capabilities,
+    /// Inheritable capabilities.
+    pub inheritable: Capabilities,
+    /// Bounding set.
+    pub bounding: Capabilities,
+    /// Ambient set.
+    pub ambient: Capabilities,
+    /// Securebits (prctl(2) PR_SET_SECUREBITS).
+    pub securebits: u32,
+    /// no_new_privs.
+    pub no_new_privileges: bool,
+}
+
+impl Credentials {
+    /// Credentials of a container's first process.
+    pub fn new(uid: u32, gid: u32, groups: &[u32], sets: CapabilitySets) -> Self {
+        let mut groups = groups.to_vec();
+        groups.sort_unstable();
+        Self {
+            uid,
+            effective_uid: uid,
+            saved_uid: uid,
+            fs_uid: uid,
+            gid,
+            effective_gid: gid,
+            saved_gid: gid,
+            fs_gid: gid,
+            groups,
+            permitted: Capabilities::from_bits_truncate(sets.permitted),
+            effective: Capabilities::from_bits_truncate(sets.effective),
+            inheritable: Capabilities::from_bits_truncate(sets.inheritable),
+            bounding: Capabilities::from_bits_truncate(sets.bounding),
+            ambient: Capabilities::from_bits_truncate(sets.ambient),
+            securebits: 0,
+            no_new_privileges: false,
+        }
+    }
+
+    /// Credentials of the sentry itself: user 0 with every capability.
+    pub fn kernel() -> Self {
+        Self {
+            permitted: Capabilities::all(),
+            effective: Capabilities::all(),
+            bounding: Capabilities::all(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the effective set has `capability`.
+    pub const fn has(&self, capability: Capabilities) -> bool {
+        self.effective.contains(capability)
+    }
+
+    /// Whether `gid` is the file-system group or a supplementary one.
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.fs_gid == gid || self.groups.binary_search(&gid).is_ok()
+    }
+}

@@ -1,0 +1,15 @@
+//! The virtual file system: names, mounts, permissions, and what file systems implement.
+
+mod attributes;
+mod file;
+mod inode;
+mod path;
+
+pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, Timestamp};
+pub use file::{
+    DirectoryEntry, File, OpenFile, OpenFlags, WritePosition, Written, without_waiting,
+};
+pub use inode::{
+    Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode,
+};
+pub use path::{Dentry, Mount, Path};
