@@ -6,6 +6,7 @@ use core::any::Any;
 use async_trait::async_trait;
 
 use super::{
+    Caller,
     attributes::{AttributeChange, Attributes, DeviceNumber, FileKind},
     file::{File, OpenFlags},
 };
@@ -210,7 +211,7 @@ pub trait Inode: Any + Send + Sync {
     ///
     /// # Errors
     /// EINVAL if this is none.
-    async fn read_link(&self) -> Result<Vec<u8>> {
+    async fn read_link(&self, _caller: Caller<'_>) -> Result<Vec<u8>> {
         Err(Errno::EINVAL)
     }
 
@@ -218,7 +219,7 @@ pub trait Inode: Any + Send + Sync {
     ///
     /// # Errors
     /// ENOENT, EACCES.
-    async fn follow_magic_link(&self) -> Result<Option<super::Path>> {
+    async fn follow_magic_link(&self, _caller: Caller<'_>) -> Result<Option<super::Path>> {
         Ok(None)
     }
 
@@ -226,7 +227,8 @@ pub trait Inode: Any + Send + Sync {
     ///
     /// # Errors
     /// ENXIO, EROFS, EIO, ENOMEM, as open(2).
-    async fn open(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>>;
+    async fn open(self: Arc<Self>, caller: Caller<'_>, flags: OpenFlags)
+    -> Result<Arc<dyn File>>;
 
     /// Value of an extended attribute.
     ///

@@ -1,0 +1,17 @@
+//! On whose behalf the file system acts.
+
+use alloc::sync::Arc;
+
+use crate::kernel::{Credentials, Kernel, Task};
+
+/// Who opens a file or reads a link. What a file of /proc shows, and which terminal /dev/tty is,
+/// depends on it.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The kernel.
+    pub kernel: &'a Arc<Kernel>,
+    /// The task; `None` if it is the kernel itself (boot).
+    pub task: Option<&'a Arc<Task>>,
+    /// The identity to act as.
+    pub credentials: &'a Credentials,
+}
