@@ -2,5 +2,9 @@
 //! that serve the sentry's queues.
 
 pub mod bundle;
+pub mod cli;
 pub mod error;
+pub mod logging;
 pub mod sandbox;
+pub mod size;
+pub mod terminal;

@@ -1,3 +1,7 @@
 //! `sandbox-vmm`: runs OCI containers inside their own application kernel.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sandbox_vmm::cli::main()
+}

@@ -10,6 +10,7 @@ mod rlimits;
 mod root;
 
 pub use mounts::bind_source;
+pub use root::add_root;
 
 use std::{
     fs::{File, OpenOptions},

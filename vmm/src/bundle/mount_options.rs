@@ -2,6 +2,8 @@
 
 use rustix::mount::MountFlags;
 
+use crate::size;
+
 /// What the options of one mount say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
@@ -9,7 +11,8 @@ pub struct MountOptions {
     pub flags: u64,
     /// Whether the source is a host path (`bind` or `rbind`).
     pub bind: bool,
-    /// Size limit in bytes (tmpfs).
+    /// Size limit in bytes (tmpfs). A percentage, as tmpfs(5) allows, is refused: the sandbox's
+    /// memory is not the host's.
     pub size: Option<u64>,
     /// Mode of the root directory (tmpfs).
     pub mode: Option<u32>,
@@ -96,7 +99,7 @@ impl MountOptions {
     /// These options and `option`, if it is valid.
     fn with(mut self, option: &str) -> Option<Self> {
         match option.split_once('=') {
-            Some(("size", value)) => self.size = Some(parse_size(value)?),
+            Some(("size", value)) => self.size = Some(size::parse(value)?),
             Some(("mode", value)) => self.mode = Some(parse_mode(value)?),
             Some((name, _)) => return WITHOUT_EFFECT_VALUED.contains(&name).then_some(self),
             None if matches!(option, "bind" | "rbind") => self.bind = true,
@@ -113,21 +116,6 @@ impl MountOptions {
         }
         Some(self)
     }
-}
-
-/// Bytes from a number with an optional suffix k, m or g, or a percentage of nothing sensible:
-/// percentages (tmpfs(5)) are refused, since the sandbox's memory is not the host's.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text.get(digits.len()..)?.to_ascii_lowercase().as_str() {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn parse_mode(text: &str) -> Option<u32> {

@@ -1,0 +1,183 @@
+//! The commands and flags, and what `--help` teaches.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::do_command::{UserFlag, Volume};
+use crate::{
+    error::{Failure, Result},
+    logging::Log,
+    sandbox::settings::{self, Settings},
+    size,
+};
+
+/// Run programs inside their own application kernel.
+///
+/// The program's system calls never reach the host: the sentry, a kernel of its own written in
+/// Rust, serves them. Files come from a separate gofer process.
+#[derive(Debug, Parser)]
+#[command(name = "sandbox-vmm", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalFlags,
+    /// Run the container in this bundle, as `run` does.
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sandbox-vmm do -- /bin/sh -c 'uname -a; id; ls /'
+      A command with the host's files, read-only below an overlay in memory.
+  sandbox-vmm do --volume $PWD:/work --cwd /work -- make
+      The same, but what make writes below /work reaches the host.
+  sandbox-vmm --strace do -- ls
+      Show every system call that ls makes.
+  sandbox-vmm spec && sandbox-vmm run --bundle .
+      Write an example config.json, then run it (it expects ./rootfs).
+
+The exit status is the program's, 128 + N if signal N killed it, 127 if the program was not found,
+126 if it could not be executed, and 125 if the sandbox itself failed.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command with the host's files, which it cannot change.
+    Do(DoFlags),
+    /// Run the container of an OCI bundle in the foreground.
+    Run(RunFlags),
+    /// Write an example config.json.
+    Spec(SpecFlags),
+    /// List the platforms: which can be used here, and why not.
+    Platforms,
+    /// List the system calls that the sentry serves.
+    Syscalls,
+}
+
+/// Flags of every command that starts a sandbox.
+#[derive(Args, Debug)]
+pub struct GlobalFlags {
+    /// How user code runs.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "NAME")]
+    pub platform: PlatformFlag,
+    /// Log every system call with its arguments and result.
+    #[arg(long, global = true)]
+    pub strace: bool,
+    /// Log everything, not only warnings and errors.
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// Append the log to this file instead of writing it to standard error.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Memory of the sandbox, for example 512m or 4g; the host provides it as it is used
+    /// [default: half of the host's].
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_memory)]
+    pub memory: Option<u64>,
+    /// Number of executors: how much user code runs at a time [default: the host's processors].
+    #[arg(long, alias = "cpus", global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub executors: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PlatformFlag {
+    /// The best that works here.
+    #[default]
+    Auto,
+    /// Hardware virtualisation (not built yet).
+    Kvm,
+    /// ptraced host processes; works everywhere.
+    Ptrace,
+}
+
+#[derive(Args, Debug)]
+pub struct DoFlags {
+    /// Working directory in the sandbox [default: the current one, or / with --root].
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// Set an environment variable, or with only NAME leave it out; otherwise the environment is
+    /// yours.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Show the host's SRC at DST; changes reach the host unless it ends in :ro.
+    #[arg(long, value_name = "SRC:DST[:ro]")]
+    pub volume: Vec<Volume>,
+    /// Root directory on the host.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// Refuse writes below the root instead of keeping them in memory.
+    #[arg(long, conflicts_with = "writable")]
+    pub read_only: bool,
+    /// Let writes below the root change the host's files.
+    #[arg(long)]
+    pub writable: bool,
+    /// User and group in the sandbox [default: yours].
+    #[arg(long, value_name = "UID[:GID]")]
+    pub user: Option<UserFlag>,
+    /// Host name in the sandbox [default: the host's].
+    #[arg(long, value_name = "NAME")]
+    pub hostname: Option<String>,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub struct RunFlags {
+    /// Directory that holds config.json.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Keep writes to the root in memory instead of changing the bundle's files.
+    #[arg(long)]
+    pub overlay: bool,
+    /// The container's id [default: made from the process id].
+    pub id: Option<String>,
+}
+
+impl RunFlags {
+    /// The flags of a run that names only its bundle.
+    pub const fn of_bundle(bundle: PathBuf) -> Self {
+        Self {
+            bundle,
+            overlay: false,
+            id: None,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct SpecFlags {
+    /// Directory to write config.json to.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+}
+
+impl GlobalFlags {
+    /// What they mean for a sandbox on this host; the choice of platform goes to the log.
+    ///
+    /// # Errors
+    /// If the platform asked for cannot be used.
+    pub fn settings(&self, log: &Log) -> Result<Settings> {
+        match self.platform {
+            PlatformFlag::Kvm => {
+                return Err(Failure::new(
+                    "the kvm platform is not built yet",
+                    "use --platform=ptrace or leave the flag out",
+                ));
+            }
+            PlatformFlag::Auto => log.information("platform ptrace: kvm is not built yet"),
+            PlatformFlag::Ptrace => log.information("platform ptrace: asked for by --platform"),
+        }
+        Ok(Settings {
+            memory_bytes: self.memory.unwrap_or_else(settings::default_memory_bytes),
+            executors: self.executors.unwrap_or_else(settings::default_executors),
+            strace: self.strace,
+        })
+    }
+}
+
+fn parse_memory(text: &str) -> std::result::Result<u64, String> {
+    let bytes = size::parse(text).ok_or("expected a number with an optional suffix k, m or g")?;
+    settings::check_memory_bytes(bytes).map_err(str::to_owned)
+}

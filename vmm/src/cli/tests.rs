@@ -1,0 +1,166 @@
+use clap::CommandFactory;
+use guest_abi::container::{MountSource, RootWrites};
+
+use super::*;
+use crate::bundle::{Bundle, BundleOptions};
+
+fn parse(arguments: &[&str]) -> Arguments {
+    Arguments::try_parse_from([&["sandbox-vmm"], arguments].concat()).unwrap()
+}
+
+fn do_plan(arguments: &[&str]) -> Result<LaunchPlan> {
+    match parse(arguments).command {
+        Some(Command::Do(flags)) => do_command::plan(flags),
+        other => panic!("not a do command: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn do_keeps_the_callers_world() {
+    let plan = do_plan(&["do", "--", "/bin/ls", "-l"]).unwrap();
+    let process = &plan.container.process;
+    assert_eq!(process.arguments, ["/bin/ls", "-l"]);
+    assert_eq!(process.uid, rustix::process::getuid().as_raw());
+    assert_eq!(
+        process.working_directory,
+        std::env::current_dir().unwrap().to_str().unwrap()
+    );
+    assert!(
+        process
+            .environment
+            .iter()
+            .any(|variable| variable.starts_with("PATH="))
+    );
+    assert_eq!(plan.container.root.writes, RootWrites::Overlay);
+    assert!(plan.trees.iter().all(|tree| tree.read_only));
+}
+
+#[test]
+fn do_flags_change_it() {
+    let plan = do_plan(&[
+        "do",
+        "--env",
+        "A=1",
+        "--env",
+        "A=2",
+        "--env",
+        "PATH",
+        "--user",
+        "7:8",
+        "--cwd",
+        "/tmp",
+        "--volume",
+        "/usr:/data:ro",
+        "--hostname",
+        "box",
+        "--writable",
+        "true",
+    ])
+    .unwrap();
+    let process = &plan.container.process;
+    assert_eq!((process.uid, process.gid), (7, 8));
+    assert_eq!(process.capabilities.effective, 0);
+    assert_eq!(process.working_directory, "/tmp");
+    assert_eq!(
+        process
+            .environment
+            .iter()
+            .filter(|v| v.starts_with("A="))
+            .count(),
+        1
+    );
+    assert!(process.environment.contains(&"A=2".to_owned()));
+    assert!(
+        !process
+            .environment
+            .iter()
+            .any(|variable| variable.starts_with("PATH="))
+    );
+    assert_eq!(plan.container.hostname, "box");
+    assert_eq!(plan.container.root.writes, RootWrites::Through);
+    let volume = plan.container.mounts.last().unwrap();
+    assert_eq!((volume.destination.as_str(), volume.flags), ("/data", 1));
+    assert!(matches!(
+        volume.source,
+        MountSource::Device { device: 3, .. }
+    ));
+}
+
+#[test]
+fn do_names_what_it_cannot_use() {
+    let message = |arguments: &[&str]| do_plan(arguments).unwrap_err().to_string();
+    assert!(message(&["do", "--root", "/nonexistent", "ls"]).contains("/nonexistent"));
+    assert!(message(&["do", "--volume", "/nonexistent:/x", "ls"]).contains("/nonexistent"));
+    assert!(message(&["do", "--cwd", "tmp", "ls"]).contains("not absolute"));
+}
+
+#[test]
+fn malformed_flags_are_refused() {
+    for arguments in [
+        &["do", "--volume", "a", "ls"][..],
+        &["do", "--volume", "/a:b", "ls"],
+        &["do", "--volume", "/a:/b:xx", "ls"],
+        &["do", "--user", "root", "ls"],
+        &["do", "--read-only", "--writable", "ls"],
+        &["do"],
+        &["--memory", "1k", "do", "ls"],
+        &["--executors", "0", "do", "ls"],
+        &["--platform", "qemu", "do", "ls"],
+    ] {
+        let arguments = [&["sandbox-vmm"], arguments].concat();
+        assert!(
+            Arguments::try_parse_from(&arguments).is_err(),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn global_flags_stand_before_or_after_the_command() {
+    for arguments in [
+        &["--strace", "--memory", "64m", "do", "ls"][..],
+        &["do", "--strace", "--memory", "64m", "ls"],
+    ] {
+        let arguments = parse(arguments);
+        assert!(arguments.global.strace);
+        assert_eq!(arguments.global.memory, Some(64 << 20));
+    }
+}
+
+#[test]
+fn kvm_is_refused_in_one_line() {
+    let log = Log::open(LogLevel::Error, None).unwrap();
+    let failure = parse(&["--platform", "kvm", "do", "ls"])
+        .global
+        .settings(&log)
+        .unwrap_err();
+    assert!(
+        failure
+            .to_string()
+            .starts_with("the kvm platform is not built yet; ")
+    );
+}
+
+#[test]
+fn a_bare_bundle_flag_means_run() {
+    let arguments = parse(&["--bundle", "/some/where"]);
+    assert!(arguments.command.is_none());
+    let failure = run_command(arguments).unwrap_err();
+    assert!(failure.to_string().contains("/some/where/config.json"));
+}
+
+#[test]
+fn the_example_configuration_is_one_that_run_takes() {
+    let config = spec::EXAMPLE.replace("\"rootfs\"", "\"/usr\"");
+    let bundle = Bundle::parse("/".into(), config.as_bytes()).unwrap();
+    let plan = bundle
+        .plan("example".to_owned(), BundleOptions::default())
+        .unwrap();
+    assert_eq!(plan.container.mounts.len(), 6);
+    assert!(bundle.ignored().is_empty());
+}
