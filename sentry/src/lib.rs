@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod errno;
+pub mod fs;
 pub mod io;
 pub mod kernel;
 pub mod memory;

@@ -33,6 +33,8 @@ pub struct Kernel {
     pub timers: Timers,
     /// Device drivers, polled for completions by every executor.
     pub drivers: RwLock<alloc::vec::Vec<Arc<dyn Driver>>>,
+    /// FIFOs that are open.
+    pub fifos: crate::fs::pipe::Fifos,
     halted: AtomicBool,
     boot: Once<guest_abi::boot::BootInfo>,
 }
@@ -52,6 +54,7 @@ impl Kernel {
             platform,
             timers: Timers::default(),
             drivers: RwLock::new(alloc::vec::Vec::new()),
+            fifos: crate::fs::pipe::Fifos::default(),
             halted: AtomicBool::new(false),
             boot: Once::new(),
         })

@@ -71,6 +71,15 @@ impl DeviceNumber {
     }
 }
 
+/// Names an inode in the whole sandbox; what FIFOs and the names of sockets are found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InodeKey {
+    /// `st_dev`.
+    pub device: DeviceNumber,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
 /// A point of CLOCK_REALTIME.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
@@ -126,6 +135,11 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Which inode they are of.
+    pub const fn key(&self) -> InodeKey {
+        InodeKey { device: self.device, inode: self.inode }
+    }
+
     /// `st_mode`.
     pub const fn mode(&self) -> u32 {
         self.kind.mode_bits() | self.permissions as u32

@@ -6,7 +6,7 @@ mod file;
 mod inode;
 mod path;
 
-pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, Timestamp};
+pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, InodeKey, Timestamp};
 pub use caller::Caller;
 pub use file::{
     DirectoryEntry, File, OpenFile, OpenFlags, WritePosition, Written, without_waiting,
