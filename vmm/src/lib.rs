@@ -4,7 +4,9 @@
 pub mod bundle;
 pub mod cli;
 pub mod error;
+pub mod gofer;
 pub mod logging;
 pub mod sandbox;
 pub mod size;
 pub mod terminal;
+pub mod virtqueue;
