@@ -21,12 +21,17 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use spin::{Once, RwLock};
 
-use crate::platform::PlatformRef;
+use crate::{
+    memory::{Frame, FrameAllocator},
+    platform::PlatformRef,
+};
 
 /// One sandbox's kernel. Everything reachable from it is the sandbox's whole state.
 pub struct Kernel {
     /// The machine below.
     pub platform: PlatformRef,
+    /// Frames of sandbox memory.
+    pub frames: Arc<FrameAllocator>,
     /// Run queues.
     pub scheduler: Arc<Scheduler>,
     /// Pending timers.
@@ -47,9 +52,10 @@ pub trait Driver: Send + Sync {
 }
 
 impl Kernel {
-    /// A kernel on `platform`, with no task yet.
-    pub fn new(platform: PlatformRef) -> Arc<Self> {
+    /// A kernel on `platform` that owns sandbox memory from `first_free` on, with no task yet.
+    pub fn new(platform: PlatformRef, first_free: Frame) -> Arc<Self> {
         Arc::new(Self {
+            frames: FrameAllocator::new(platform.clone(), first_free),
             scheduler: Scheduler::new(platform.clone()),
             platform,
             timers: Timers::default(),
