@@ -11,7 +11,5 @@ pub use caller::Caller;
 pub use file::{
     DirectoryEntry, File, OpenFile, OpenFlags, WritePosition, Written, without_waiting,
 };
-pub use inode::{
-    Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode,
-};
+pub use inode::{Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode};
 pub use path::{Dentry, Mount, Path};
