@@ -20,6 +20,12 @@ impl Errno {
         (-(self.0 as i64)).cast_unsigned()
     }
 
+    /// Whether it only asks for a restart of the call after signals were delivered
+    /// (include/linux/errno.h). Such a value never reaches user code.
+    pub const fn is_restart(self) -> bool {
+        self.0 >= Self::ERESTARTSYS.0
+    }
+
     /// The error with this number, if there is one.
     pub fn from_number(number: u16) -> Option<Self> {
         NAMES
@@ -194,6 +200,10 @@ errors! {
     EOWNERDEAD = 130, "Owner died.";
     ENOTRECOVERABLE = 131, "State not recoverable.";
     ERFKILL = 132, "Operation not possible due to RF-kill.";
+    ERESTARTSYS = 512, "Internal: restart unless a handler without SA_RESTART runs.";
+    ERESTARTNOINTR = 513, "Internal: restart always.";
+    ERESTARTNOHAND = 514, "Internal: restart if no handler runs, else EINTR.";
+    ERESTART_RESTARTBLOCK = 516, "Internal: restart with the deadline kept if no handler runs, else EINTR.";
 }
 
 #[cfg(test)]

@@ -162,6 +162,10 @@ impl Scheduler {
         self.ids().for_each(|id| self.platform.interrupt(id));
     }
 
+    fn activity(&self, executor: ExecutorId) -> Option<u8> {
+        self.executor(executor).map(|executor| executor.activity.load(Ordering::SeqCst))
+    }
+
     fn ids(&self) -> impl Iterator<Item = ExecutorId> {
         (0..self.platform.executor_count()).map(ExecutorId)
     }
@@ -211,6 +215,16 @@ impl Runnable {
     /// started; its processor state must have been saved.
     pub fn set_executor(&self, executor: ExecutorId) {
         self.home.store(executor.0, Ordering::Relaxed);
+    }
+
+    /// Wakes it, and if it runs user code makes it leave that.
+    pub fn wake_now(self: &Arc<Self>) {
+        self.wake_by_ref();
+        let Some(scheduler) = self.scheduler.upgrade() else { return };
+        let home = self.executor();
+        if scheduler.activity(home) == Some(Activity::User as u8) {
+            scheduler.platform.interrupt(home);
+        }
     }
 
     /// Polls the future; true if it has finished.
