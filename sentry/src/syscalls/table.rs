@@ -91,9 +91,7 @@ macro_rules! syscall_table {
     };
 }
 
-use crate::{
-    mm::UserAddress,
-    syscalls::{FileDescriptor, *},
-};
+use crate::{mm::UserAddress, syscalls::{FileDescriptor, *}};
 
-syscall_table! {}
+syscall_table! {
+}
