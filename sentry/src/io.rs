@@ -4,10 +4,7 @@
 //! before it can: the caller awaits that and tries again. So fast paths neither allocate nor
 //! suspend, and blocking, signals and time-outs are one piece of code.
 
-use crate::{
-    errno::Errno,
-    platform::Access,
-};
+use crate::{errno::Errno, platform::Access};
 
 /// Why a tried operation did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

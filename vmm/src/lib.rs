@@ -3,10 +3,12 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod devices;
 pub mod error;
 pub mod gofer;
 pub mod logging;
 pub mod sandbox;
+pub mod signals;
 pub mod size;
 pub mod terminal;
 pub mod virtqueue;

@@ -2,31 +2,52 @@
 
 mod credentials;
 mod executor;
+mod limits;
+mod process;
+mod process_table;
+mod random;
 mod scheduler;
+mod session;
+pub mod signal;
 mod task;
 mod timer;
+mod usage;
+mod uts;
 mod wait;
 mod wait_queue;
 
 pub use credentials::{Capabilities, Credentials};
 pub use executor::run_executor;
+pub use limits::{Limit, Limits, Resource};
+pub use process::{Process, StopReport, StopState, WaitStatus};
+pub use process_table::{PID_LIMIT, ProcessTable};
+pub use random::Random;
 pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
-pub use task::{Current, Task};
+pub use session::{ControllingTerminal, ProcessGroup, Session};
+pub use task::{Current, TASK_NAME_LENGTH, Task};
 pub use timer::{TimerHandler, TimerId, Timers};
+pub use usage::Usage;
+pub use uts::{KERNEL_RELEASE, KERNEL_VERSION, UtsNames};
 pub use wait::{Deadline, Interruption, WaitReason};
 pub use wait_queue::{Observer, PollEvents, WaitQueue, WaitUntil, WaiterId};
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::{Once, RwLock};
+use guest_abi::boot::BootInfo;
+use spin::RwLock;
 
-use crate::platform::PlatformRef;
+use crate::{
+    memory::{Frame, FrameAllocator, PAGE_SIZE},
+    platform::PlatformRef,
+};
 
 /// One sandbox's kernel. Everything reachable from it is the sandbox's whole state.
 pub struct Kernel {
     /// The machine below.
     pub platform: PlatformRef,
+    /// Frames of sandbox memory.
+    pub frames: Arc<FrameAllocator>,
     /// Run queues.
     pub scheduler: Arc<Scheduler>,
     /// Pending timers.
@@ -35,8 +56,14 @@ pub struct Kernel {
     pub drivers: RwLock<alloc::vec::Vec<Arc<dyn Driver>>>,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
+    /// Tasks and processes.
+    pub processes: ProcessTable,
+    /// The random generator.
+    pub random: Random,
+    /// Host and domain name.
+    pub uts: RwLock<UtsNames>,
+    boot_info: BootInfo,
     halted: AtomicBool,
-    boot: Once<guest_abi::boot::BootInfo>,
 }
 
 /// A device driver as an executor sees it.
@@ -47,22 +74,34 @@ pub trait Driver: Send + Sync {
 }
 
 impl Kernel {
-    /// A kernel on `platform`, with no task yet.
-    pub fn new(platform: PlatformRef) -> Arc<Self> {
+    /// A kernel on `platform` that owns sandbox memory from `boot_info.ram_free_start` on, with no
+    /// task yet.
+    pub fn new(platform: PlatformRef, boot_info: BootInfo) -> Arc<Self> {
+        let container = &boot_info.container;
+        let uts = UtsNames {
+            host: container.hostname.as_bytes().to_vec(),
+            domain: container.domainname.as_bytes().to_vec(),
+        };
+        let first_free = boot_info.ram_free_start.div_ceil(PAGE_SIZE as u64) * PAGE_SIZE as u64;
+        let first_free = Frame::containing(first_free).unwrap_or(Frame(0));
         Arc::new(Self {
+            frames: FrameAllocator::new(platform.clone(), first_free),
             scheduler: Scheduler::new(platform.clone()),
             platform,
             timers: Timers::default(),
             drivers: RwLock::new(alloc::vec::Vec::new()),
             fifos: crate::fs::pipe::Fifos::default(),
+            processes: ProcessTable::default(),
+            random: Random::new(boot_info.random_seed),
+            uts: RwLock::new(uts),
+            boot_info,
             halted: AtomicBool::new(false),
-            boot: Once::new(),
         })
     }
 
-    /// What the host said at start; `None` in tests that did not boot.
-    pub fn boot_info(&self) -> Option<&guest_abi::boot::BootInfo> {
-        self.boot.get()
+    /// What the host said at start.
+    pub const fn boot_info(&self) -> &BootInfo {
+        &self.boot_info
     }
 
     /// Ends the sandbox: all executors return.

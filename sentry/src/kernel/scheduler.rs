@@ -72,8 +72,13 @@ mod state {
 impl Scheduler {
     /// A scheduler for all executors of `platform`.
     pub fn new(platform: PlatformRef) -> Arc<Self> {
-        let executors = (0..platform.executor_count()).map(|_| Executor::new()).collect();
-        Arc::new(Self { platform, executors })
+        let executors = (0..platform.executor_count())
+            .map(|_| Executor::new())
+            .collect();
+        Arc::new(Self {
+            platform,
+            executors,
+        })
     }
 
     /// Makes a runnable on the least loaded executor. It does not run before [`Self::start`], so
@@ -101,8 +106,12 @@ impl Scheduler {
 
     /// Polls one queued runnable of `executor`; false if there is none.
     pub fn run_one(&self, executor: ExecutorId) -> bool {
-        let Some(own) = self.executor(executor) else { return false };
-        let Some(runnable) = own.ready.lock().pop_front() else { return false };
+        let Some(own) = self.executor(executor) else {
+            return false;
+        };
+        let Some(runnable) = own.ready.lock().pop_front() else {
+            return false;
+        };
         runnable.state.store(state::RUNNING, Ordering::Release);
         let finished = runnable.poll();
         own.load.fetch_sub(1, Ordering::Relaxed);
@@ -125,7 +134,8 @@ impl Scheduler {
 
     /// Whether `executor` has queued runnables.
     pub fn has_work(&self, executor: ExecutorId) -> bool {
-        self.executor(executor).is_some_and(|executor| !executor.ready.lock().is_empty())
+        self.executor(executor)
+            .is_some_and(|executor| !executor.ready.lock().is_empty())
     }
 
     /// Notes what `executor` does from now on.
@@ -141,12 +151,19 @@ impl Scheduler {
             executor.activity.load(Ordering::SeqCst) == Activity::Idle as u8
                 && executor.load.load(Ordering::Relaxed) == 0
         };
-        self.ids().zip(&self.executors).find(|(_, executor)| idle(executor)).map(|(id, _)| id)
+        self.ids()
+            .zip(&self.executors)
+            .find(|(_, executor)| idle(executor))
+            .map(|(id, _)| id)
     }
 
     /// Interrupts every executor; after a change that all must see.
     pub fn interrupt_all(&self) {
         self.ids().for_each(|id| self.platform.interrupt(id));
+    }
+
+    fn activity(&self, executor: ExecutorId) -> Option<u8> {
+        self.executor(executor).map(|executor| executor.activity.load(Ordering::SeqCst))
     }
 
     fn ids(&self) -> impl Iterator<Item = ExecutorId> {
@@ -166,7 +183,9 @@ impl Scheduler {
 
     fn enqueue(&self, runnable: Arc<Runnable>) {
         let home = runnable.executor();
-        let Some(executor) = self.executor(home) else { return };
+        let Some(executor) = self.executor(home) else {
+            return;
+        };
         executor.load.fetch_add(1, Ordering::Relaxed);
         executor.ready.lock().push_back(runnable);
         // An executor in sentry code looks at its queue before it sleeps or enters user code.
@@ -198,13 +217,24 @@ impl Runnable {
         self.home.store(executor.0, Ordering::Relaxed);
     }
 
+    /// Wakes it, and if it runs user code makes it leave that.
+    pub fn wake_now(self: &Arc<Self>) {
+        self.wake_by_ref();
+        let Some(scheduler) = self.scheduler.upgrade() else { return };
+        let home = self.executor();
+        if scheduler.activity(home) == Some(Activity::User as u8) {
+            scheduler.platform.interrupt(home);
+        }
+    }
+
     /// Polls the future; true if it has finished.
     fn poll(self: &Arc<Self>) -> bool {
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         let mut slot = self.future.lock();
-        let finished =
-            slot.as_mut().is_none_or(|future| future.as_mut().poll(&mut context).is_ready());
+        let finished = slot
+            .as_mut()
+            .is_none_or(|future| future.as_mut().poll(&mut context).is_ready());
         if finished {
             *slot = None;
         }
@@ -223,7 +253,9 @@ impl Wake for Runnable {
             state::RUNNING => Some(state::RUNNING_WOKEN),
             _ => None,
         };
-        let woken = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        let woken = self
+            .state
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         if woken == Ok(state::WAITING)
             && let Some(scheduler) = self.scheduler.upgrade()
         {

@@ -1,18 +1,52 @@
 //! Tasks: what Linux calls threads.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::mutex::SpinMutex;
 
-use super::{Credentials, Kernel, Runnable, WaitReason};
+use super::{
+    Credentials, Deadline, Kernel, Process, Runnable, Usage, WaitReason, WaitStatus,
+    signal::{AlternateStack, PendingSignals, SignalSet},
+};
 use crate::{mm::Mm, platform::UserContext};
 
-/// A task as others see it.
+/// Length of a task's name with its final NUL (TASK_COMM_LEN; prctl(2), PR_SET_NAME).
+pub const TASK_NAME_LENGTH: usize = 16;
+
+/// A task as others see it. Its locks come after those of its process.
 pub struct Task {
+    tid: AtomicU32,
+    /// The process it is a thread of.
+    pub process: Arc<Process>,
     /// Its schedulable future.
     pub runnable: Arc<Runnable>,
     credentials: SpinMutex<Arc<Credentials>>,
+    mm: SpinMutex<Option<Arc<Mm>>>,
+    name: SpinMutex<[u8; TASK_NAME_LENGTH]>,
     wait_reason: SpinMutex<WaitReason>,
+    pub(super) signals: SpinMutex<TaskSignals>,
+    /// Something must be done before user code runs on: a signal, a stop, or the end.
+    pub(super) notified: AtomicBool,
+    /// Head of the list of robust futexes (get_robust_list(2)).
+    pub(crate) robust_list: AtomicU64,
+    /// Processor time of the future in nanoseconds, by who used it.
+    pub(super) user_nanoseconds: AtomicU64,
+    pub(super) system_nanoseconds: AtomicU64,
+    pub(super) minor_faults: AtomicU64,
+    pub(super) voluntary_switches: AtomicU64,
+    pub(super) involuntary_switches: AtomicU64,
+}
+
+/// Signal state of one task.
+#[derive(Default)]
+pub(super) struct TaskSignals {
+    /// Sent to this task alone.
+    pub pending: PendingSignals,
+    /// Not delivered now.
+    pub blocked: SignalSet,
+    /// What sigtimedwait(2) waits for: delivered to it though blocked.
+    pub awaited: SignalSet,
 }
 
 /// A task as its own future sees it: what no other task may touch needs no lock.
@@ -25,12 +59,93 @@ pub struct Current {
     pub mm: Arc<Mm>,
     /// Its processor state.
     pub context: UserContext,
+    /// Where to write 0 and wake a futex at exit (set_tid_address(2)); 0 if nowhere.
+    pub clear_child_tid: u64,
+    /// Alternate signal stack.
+    pub(crate) alternate_stack: AlternateStack,
+    /// The mask to return to after a handler ran during sigsuspend(2), ppoll(2) and the like.
+    pub(crate) saved_mask: Option<SignalSet>,
+    /// The deadline of an interrupted call that is restarted now.
+    pub(crate) restart_deadline: Option<Deadline>,
+    /// Set when this task is to exit; the status of exit(2).
+    pub(crate) ending: Option<WaitStatus>,
+}
+
+/// What a new task starts with.
+pub(super) struct NewTask {
+    pub tid: u32,
+    pub process: Arc<Process>,
+    pub runnable: Arc<Runnable>,
+    pub credentials: Arc<Credentials>,
+    pub mm: Arc<Mm>,
+    pub name: [u8; TASK_NAME_LENGTH],
+    pub blocked: SignalSet,
 }
 
 impl Task {
+    /// A task that is not in the table yet.
+    pub(super) fn new(new: NewTask) -> Arc<Self> {
+        Arc::new(Self {
+            tid: AtomicU32::new(new.tid),
+            process: new.process,
+            runnable: new.runnable,
+            credentials: SpinMutex::new(new.credentials),
+            mm: SpinMutex::new(Some(new.mm)),
+            name: SpinMutex::new(new.name),
+            wait_reason: SpinMutex::default(),
+            signals: SpinMutex::new(TaskSignals { blocked: new.blocked, ..Default::default() }),
+            notified: AtomicBool::new(false),
+            robust_list: AtomicU64::new(0),
+            user_nanoseconds: AtomicU64::new(0),
+            system_nanoseconds: AtomicU64::new(0),
+            minor_faults: AtomicU64::new(0),
+            voluntary_switches: AtomicU64::new(0),
+            involuntary_switches: AtomicU64::new(0),
+        })
+    }
+
+    /// Its thread id.
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    /// Gives it another id, when it takes the leader's place in execve(2).
+    pub(super) fn set_tid(&self, tid: u32) {
+        self.tid.store(tid, Ordering::Relaxed);
+    }
+
     /// Its credentials.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.credentials.lock().clone()
+    }
+
+    /// Replaces its credentials; for the task itself.
+    pub fn set_credentials(&self, credentials: Credentials) {
+        let _old = core::mem::replace(&mut *self.credentials.lock(), Arc::new(credentials));
+    }
+
+    /// Its address space; `None` once it has exited.
+    pub fn mm(&self) -> Option<Arc<Mm>> {
+        self.mm.lock().clone()
+    }
+
+    pub(super) fn set_mm(&self, mm: Option<Arc<Mm>>) {
+        let _old = core::mem::replace(&mut *self.mm.lock(), mm);
+    }
+
+    /// Its name, padded with NUL.
+    pub fn name(&self) -> [u8; TASK_NAME_LENGTH] {
+        *self.name.lock()
+    }
+
+    /// Renames it; `name` is cut to 15 bytes.
+    pub fn set_name(&self, name: &[u8]) {
+        *self.name.lock() = task_name(name);
+    }
+
+    /// What it waits for.
+    pub fn wait_reason(&self) -> WaitReason {
+        *self.wait_reason.lock()
     }
 
     /// Notes what it waits for.
@@ -38,8 +153,66 @@ impl Task {
         *self.wait_reason.lock() = reason;
     }
 
-    /// Whether a signal waits that the task does not block.
+    /// Signals it blocks.
+    pub fn blocked_signals(&self) -> SignalSet {
+        self.signals.lock().blocked
+    }
+
+    /// Whether a signal waits that the task does not block, or it has to stop or end.
     pub fn has_deliverable_signal(&self) -> bool {
-        false
+        self.notified.load(Ordering::Acquire)
+    }
+
+    /// Resources it has used.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            user_nanoseconds: self.user_nanoseconds.load(Ordering::Relaxed),
+            system_nanoseconds: self.system_nanoseconds.load(Ordering::Relaxed),
+            minor_faults: self.minor_faults.load(Ordering::Relaxed),
+            voluntary_switches: self.voluntary_switches.load(Ordering::Relaxed),
+            involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// `name` as a task's name: its first 15 bytes up to a NUL.
+pub(super) fn task_name(name: &[u8]) -> [u8; TASK_NAME_LENGTH] {
+    let mut padded = [0; TASK_NAME_LENGTH];
+    let visible = name.iter().take(TASK_NAME_LENGTH - 1).take_while(|byte| **byte != 0);
+    padded.iter_mut().zip(visible).for_each(|(place, byte)| *place = *byte);
+    padded
+}
+
+impl Current {
+    /// Its process.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.task.process
+    }
+
+    /// Its credentials.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.task.credentials()
+    }
+
+    /// The deadline `nanoseconds` from now; that of the first try if the call was interrupted and
+    /// is restarted (ERESTART_RESTARTBLOCK).
+    pub fn deadline_after(&mut self, nanoseconds: u64) -> Deadline {
+        self.restart_deadline.take().unwrap_or_else(|| {
+            Deadline(self.kernel.platform.monotonic_nanoseconds().saturating_add(nanoseconds))
+        })
+    }
+
+    /// Blocks `mask` instead of the task's own mask until this system call has ended and the signals
+    /// that interrupted it were delivered (sigsuspend(2), ppoll(2), pselect(2), epoll_pwait(2)).
+    pub fn block_temporarily(&mut self, mask: SignalSet) {
+        self.saved_mask = Some(self.task.blocked_signals());
+        self.task.set_blocked_signals(mask);
+    }
+
+    /// Notes `deadline` and answers what a call with a relative time-out returns when a signal
+    /// interrupts it.
+    pub fn restart_with(&mut self, deadline: Deadline) -> crate::errno::Errno {
+        self.restart_deadline = Some(deadline);
+        crate::errno::Errno::ERESTART_RESTARTBLOCK
     }
 }

@@ -1,10 +1,6 @@
 //! Blocking: a wait ends by its condition, its deadline, or a signal.
 
-use core::{
-    future::Future,
-    pin::pin,
-    task::Poll,
-};
+use core::{future::Future, pin::pin, task::Poll};
 
 use super::{Current, TimerId, Timers};
 use crate::errno::Errno;
@@ -86,7 +82,10 @@ impl Current {
         future: impl Future<Output = T> + Send,
     ) -> Result<T, Interruption> {
         let kernel = &self.kernel;
-        let mut timer = TimerGuard { timers: &kernel.timers, id: None };
+        let mut timer = TimerGuard {
+            timers: &kernel.timers,
+            id: None,
+        };
         let mut future = pin!(future);
         self.task.set_wait_reason(reason);
         let outcome = core::future::poll_fn(|context| {
@@ -96,13 +95,15 @@ impl Current {
             if self.task.has_deliverable_signal() {
                 return Poll::Ready(Err(Interruption::Signal));
             }
-            let Some(Deadline(deadline)) = deadline else { return Poll::Pending };
+            let Some(Deadline(deadline)) = deadline else {
+                return Poll::Pending;
+            };
             if kernel.platform.monotonic_nanoseconds() >= deadline {
                 return Poll::Ready(Err(Interruption::TimedOut));
             }
-            timer.id.get_or_insert_with(|| {
-                kernel.timers.add_waker(deadline, context.waker().clone())
-            });
+            timer
+                .id
+                .get_or_insert_with(|| kernel.timers.add_waker(deadline, context.waker().clone()));
             Poll::Pending
         })
         .await;

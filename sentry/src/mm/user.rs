@@ -15,6 +15,9 @@ impl UserAddress {
     /// # Errors
     /// EFAULT if that leaves the 64-bit space.
     pub fn offset(self, bytes: u64) -> crate::errno::Result<Self> {
-        self.0.checked_add(bytes).map(Self).ok_or(crate::errno::Errno::EFAULT)
+        self.0
+            .checked_add(bytes)
+            .map(Self)
+            .ok_or(crate::errno::Errno::EFAULT)
     }
 }

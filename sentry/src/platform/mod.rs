@@ -4,6 +4,8 @@
 //! doorbells. It decides nothing: policy lives above this trait and is shared by all platforms.
 
 mod context;
+#[cfg(test)]
+pub mod mock;
 mod trap;
 
 pub use context::{ExtendedArea, ExtendedState, Registers, UserContext};

@@ -91,7 +91,9 @@ macro_rules! syscall_table {
     };
 }
 
-use crate::{mm::UserAddress, syscalls::{FileDescriptor, *}};
+use crate::{
+    mm::UserAddress,
+    syscalls::{FileDescriptor, *},
+};
 
-syscall_table! {
-}
+syscall_table! {}

@@ -227,8 +227,7 @@ pub trait Inode: Any + Send + Sync {
     ///
     /// # Errors
     /// ENXIO, EROFS, EIO, ENOMEM, as open(2).
-    async fn open(self: Arc<Self>, caller: Caller<'_>, flags: OpenFlags)
-    -> Result<Arc<dyn File>>;
+    async fn open(self: Arc<Self>, caller: Caller<'_>, flags: OpenFlags) -> Result<Arc<dyn File>>;
 
     /// Value of an extended attribute.
     ///

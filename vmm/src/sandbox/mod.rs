@@ -1,7 +1,9 @@
 //! Launch of a sandbox: a [`plan`] becomes memory, devices, a gofer process and executors.
 
+mod event_loop;
 pub mod plan;
 pub mod settings;
+mod watch;
 
 use crate::{
     error::{Failure, Result},

@@ -124,20 +124,23 @@ impl Driver {
     /// What was written by the device in answer to the last `post` of a request of `request_length`
     /// bytes.
     pub fn answer(&self, request_length: usize) -> Vec<u8> {
-        let slot = u64::from(self.used_index().wrapping_sub(1) % self.queue.size);
-        let element = GuestAddress(self.queue.used_ring + 4 + 8 * slot);
-        let length: u32 = self
-            .window
-            .memory
-            .read_obj(GuestAddress(element.0 + 4))
-            .unwrap();
-        let mut answer = vec![0; length.try_into().unwrap()];
+        let mut answer = vec![0; self.used_length().try_into().unwrap()];
         let start = self.buffers + u64::try_from(request_length).unwrap();
         self.window
             .memory
             .read_slice(&mut answer, GuestAddress(start))
             .unwrap();
         answer
+    }
+
+    /// Used length of the chain that was returned last.
+    pub fn used_length(&self) -> u32 {
+        let slot = u64::from(self.used_index().wrapping_sub(1) % self.queue.size);
+        let element = GuestAddress(self.queue.used_ring + 4 + 8 * slot);
+        self.window
+            .memory
+            .read_obj(GuestAddress(element.0 + 4))
+            .unwrap()
     }
 
     /// Sets the flags of the available ring.

@@ -1,0 +1,330 @@
+//! The frame allocator: hands out zeroed frames and counts who refers to them.
+//!
+//! Locks: `buddy` and `reclaimers` are leaves; neither is held while memory is zeroed, released to
+//! the host, or reclaimed.
+
+use alloc::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use spin::mutex::SpinMutex;
+
+use super::{Frame, FrameRef, FrameRun, PAGE_SIZE, PhysicalMemory, buddy::Buddy};
+use crate::{
+    errno::{Errno, Result},
+    platform::PlatformRef,
+};
+
+pub use super::buddy::MAX_ORDER;
+
+/// Set in a frame's state when its contents may differ from zero. The other bits count references;
+/// a free frame counts none.
+const USED: u32 = 1 << 31;
+
+/// Blocks smaller than this (64 KiB) are not worth a call to give back to the host.
+const SMALLEST_RELEASED_ORDER: u8 = 4;
+
+/// Gives frames back when they run out: a cache of what can be read again.
+pub trait Reclaim: Send + Sync {
+    /// Drops up to `count` frames that nobody else uses; returns how many. Called with locks of
+    /// the memory manager held, so it must not wait for a lock.
+    fn reclaim(&self, count: usize) -> usize;
+}
+
+/// All frames of sandbox memory.
+pub struct FrameAllocator {
+    platform: PlatformRef,
+    /// Per frame: number of references, and [`USED`].
+    states: Vec<AtomicU32>,
+    buddy: SpinMutex<Buddy>,
+    /// Number of frames it hands out.
+    total: usize,
+    /// Free frames the host still backs with memory, roughly.
+    used_free: AtomicUsize,
+    reclaimers: SpinMutex<VecDeque<Weak<dyn Reclaim>>>,
+}
+
+impl FrameAllocator {
+    /// An allocator of all sandbox memory from `first` on, which the host has zeroed.
+    pub fn new(platform: PlatformRef, first: Frame) -> Arc<Self> {
+        let total = platform.memory().ram_size() / PAGE_SIZE;
+        let total = u32::try_from(total).unwrap_or(u32::MAX - 1);
+        Arc::new(Self {
+            states: (0..total).map(|_| AtomicU32::new(0)).collect(),
+            buddy: SpinMutex::new(Buddy::new(first.0.min(total), total)),
+            total: total.saturating_sub(first.0) as usize,
+            used_free: AtomicUsize::new(0),
+            reclaimers: SpinMutex::new(VecDeque::new()),
+            platform,
+        })
+    }
+
+    /// The memory the frames are in.
+    #[inline]
+    pub fn memory(&self) -> &PhysicalMemory {
+        self.platform.memory()
+    }
+
+    /// Number of frames in all, free or not.
+    pub const fn total_frames(&self) -> usize {
+        self.total
+    }
+
+    /// Number of free frames.
+    pub fn free_frames(&self) -> usize {
+        self.buddy.lock().free_frames()
+    }
+
+    /// Takes `2^order` contiguous zeroed frames, aligned to their size. Under pressure, caches are
+    /// asked to shrink.
+    ///
+    /// # Errors
+    /// ENOMEM if there are none.
+    pub fn allocate(self: &Arc<Self>, order: u8) -> Result<FrameRun> {
+        self.take(order, |frame| {
+            // A frame that is not memory cannot come out of the buddy system.
+            let _ = self.memory().zero(frame.address(), PAGE_SIZE);
+        })
+    }
+
+    /// The same with arbitrary contents, which may be another process's: the caller overwrites
+    /// all of it before anyone else can see it.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`].
+    pub fn allocate_for_overwrite(self: &Arc<Self>, order: u8) -> Result<FrameRun> {
+        self.take(order, |_| {})
+    }
+
+    /// Takes one zeroed frame.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`].
+    pub fn allocate_one(self: &Arc<Self>) -> Result<FrameRef> {
+        self.allocate(0).map(FrameRun::into_first)
+    }
+
+    /// Registers a cache that can shrink; it is forgotten when it is gone.
+    pub fn add_reclaimer(&self, reclaimer: Weak<dyn Reclaim>) {
+        self.reclaimers.lock().push_back(reclaimer);
+    }
+
+    /// Adds a reference to a frame that somebody holds one of, for a holder that keeps only the
+    /// number (a page-table entry); see [`Self::adopt`].
+    pub fn retain(&self, frame: Frame) {
+        if let Some(state) = self.state(frame) {
+            state.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Drops one reference that [`Self::retain`] or [`FrameRef::into_frame`] left without owner.
+    pub fn release(&self, frame: Frame) {
+        let Some(state) = self.state(frame) else {
+            return;
+        };
+        if state.fetch_sub(1, Ordering::Release) == USED | 1 {
+            core::sync::atomic::fence(Ordering::Acquire);
+            self.buddy.lock().free(frame.0, 0);
+            self.used_free.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes an owner of a reference that has none.
+    pub fn adopt(self: &Arc<Self>, frame: Frame) -> FrameRef {
+        FrameRef::new(self.clone(), frame)
+    }
+
+    /// Number of references to `frame`.
+    pub fn count(&self, frame: Frame) -> u32 {
+        self.state(frame)
+            .map_or(0, |state| state.load(Ordering::Acquire) & !USED)
+    }
+
+    /// Gives free memory that has been used back to the host; it costs a call per block, and a
+    /// host page fault when the memory is used again. Returns the number of frames.
+    pub fn release_free_memory(&self) -> usize {
+        let mut released = 0;
+        for order in (SMALLEST_RELEASED_ORDER..=MAX_ORDER).rev() {
+            while let Some(block) = self.take_used_block(order) {
+                self.platform.release_frames(Frame(block), 1 << order);
+                (block..block + (1 << order))
+                    .filter_map(|frame| self.state(Frame(frame)))
+                    .for_each(|state| state.store(0, Ordering::Relaxed));
+                self.buddy.lock().free(block, order);
+                released += 1 << order;
+            }
+        }
+        self.forget_used(released);
+        released
+    }
+
+    /// Number of free frames that [`Self::release_free_memory`] might give back.
+    pub fn releasable_frames(&self) -> usize {
+        self.used_free.load(Ordering::Relaxed)
+    }
+
+    fn state(&self, frame: Frame) -> Option<&AtomicU32> {
+        self.states.get(frame.0 as usize)
+    }
+
+    /// Takes a block, gives each of its frames one reference, and calls `clean` on those whose
+    /// contents are not known to be zero.
+    fn take(self: &Arc<Self>, order: u8, clean: impl Fn(Frame)) -> Result<FrameRun> {
+        let first = Frame(self.take_block(order)?);
+        let mut used = 0;
+        for frame in (0..1 << order).map(|index| first.offset(index)) {
+            let Some(state) = self.state(frame) else {
+                continue;
+            };
+            if state.swap(USED | 1, Ordering::Relaxed) & USED != 0 {
+                clean(frame);
+                used += 1;
+            }
+        }
+        self.forget_used(used);
+        Ok(FrameRun::new(self.clone(), first, 1 << order))
+    }
+
+    fn take_block(&self, order: u8) -> Result<u32> {
+        if order > MAX_ORDER {
+            return Err(Errno::ENOMEM);
+        }
+        loop {
+            // The guard must be gone before the caches free frames.
+            let block = self.buddy.lock().allocate(order);
+            if let Some(block) = block {
+                return Ok(block);
+            }
+            if self.reclaim(1 << order) == 0 {
+                return Err(Errno::ENOMEM);
+            }
+        }
+    }
+
+    /// Asks caches, least recently asked first, for `count` frames; returns how many they gave.
+    fn reclaim(&self, count: usize) -> usize {
+        let mut given = 0;
+        let candidates = self.reclaimers.lock().len();
+        for _ in 0..candidates {
+            let Some(weak) = self.reclaimers.lock().pop_front() else {
+                break;
+            };
+            let Some(cache) = weak.upgrade() else {
+                continue;
+            };
+            given += cache.reclaim(count - given);
+            self.reclaimers.lock().push_back(weak);
+            if given >= count {
+                break;
+            }
+        }
+        given
+    }
+
+    fn take_used_block(&self, order: u8) -> Option<u32> {
+        let mut buddy = self.buddy.lock();
+        let used = |block: &u32| {
+            (*block..block + (1 << order)).any(|frame| {
+                self.state(Frame(frame))
+                    .is_some_and(|state| state.load(Ordering::Relaxed) & USED != 0)
+            })
+        };
+        let block = buddy.blocks(order).find(used)?;
+        buddy.take(block, order);
+        Some(block)
+    }
+
+    fn forget_used(&self, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let less = |used: usize| Some(used.saturating_sub(count));
+        let _ = self
+            .used_free
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{
+        Platform,
+        mock::{Call, MockPlatform},
+    };
+
+    fn allocator(pages: usize) -> (Arc<MockPlatform>, Arc<FrameAllocator>) {
+        let platform = MockPlatform::new(pages);
+        let frames = FrameAllocator::new(platform.clone(), Frame(1));
+        (platform, frames)
+    }
+
+    #[test]
+    fn frames_are_counted_and_zeroed() {
+        let (platform, frames) = allocator(8);
+        let frame = frames.allocate_one().unwrap();
+        platform.memory().write(frame.address(), b"secret").unwrap();
+        let other = frame.clone();
+        assert_eq!(frames.count(frame.frame()), 2);
+        drop(frame);
+        assert_eq!(frames.free_frames(), 6);
+        drop(other);
+        assert_eq!(frames.free_frames(), 7);
+        for again in frames
+            .allocate(2)
+            .unwrap()
+            .chain(frames.allocate(1).unwrap())
+        {
+            let mut bytes = [0; 6];
+            platform.memory().read(again.address(), &mut bytes).unwrap();
+            assert_eq!(bytes, [0; 6]);
+        }
+    }
+
+    #[test]
+    fn running_out_is_an_error_and_loses_nothing() {
+        let (_, frames) = allocator(5);
+        let all: Vec<FrameRef> = core::iter::from_fn(|| frames.allocate_one().ok()).collect();
+        assert_eq!(all.len(), 4);
+        assert_eq!(frames.allocate_one().unwrap_err(), Errno::ENOMEM);
+        drop(all);
+        assert_eq!(frames.free_frames(), 4);
+    }
+
+    #[test]
+    fn gives_back_what_was_used_and_only_that() {
+        let (platform, frames) = allocator(64);
+        assert_eq!(frames.release_free_memory(), 0);
+        drop(frames.allocate(4).unwrap());
+        assert_eq!(frames.releasable_frames(), 16);
+        assert!(frames.release_free_memory() >= 16);
+        assert_eq!(frames.releasable_frames(), 0);
+        assert!(matches!(platform.take_calls()[..], [Call::Release { .. }]));
+        assert_eq!(frames.free_frames(), 63);
+    }
+
+    struct Hoard(SpinMutex<Vec<FrameRef>>);
+
+    impl Reclaim for Hoard {
+        fn reclaim(&self, count: usize) -> usize {
+            let mut hoard = self.0.lock();
+            let keep = hoard.len().saturating_sub(count);
+            hoard.split_off(keep).len()
+        }
+    }
+
+    #[test]
+    fn pressure_shrinks_caches() {
+        let (_, frames) = allocator(4);
+        let hoard = Arc::new(Hoard(SpinMutex::new(frames.allocate(1).unwrap().collect())));
+        let reclaimer: Arc<dyn Reclaim> = hoard.clone();
+        frames.add_reclaimer(Arc::downgrade(&reclaimer));
+        let mut held: Vec<FrameRef> = Vec::new();
+        held.extend((0..3).map(|_| frames.allocate_one().unwrap()));
+        assert!(hoard.0.lock().is_empty());
+        assert!(frames.allocate_one().is_err());
+    }
+}

@@ -1,0 +1,203 @@
+//! The buddy system: which blocks of frames are free.
+//!
+//! Blocks are `2^order` frames, aligned to their size. Free blocks of one order form a list that
+//! is threaded through per-frame arrays, so allocating frames never allocates heap memory.
+//! Knuth, The Art of Computer Programming, volume 1, section 2.5.
+
+use alloc::{vec, vec::Vec};
+
+/// Largest order of a block: 4 MiB.
+pub const MAX_ORDER: u8 = 10;
+
+/// End of a list. Frame numbers never reach it: sandbox memory ends below 2^40 bytes.
+const NONE: u32 = u32::MAX;
+
+/// Mark of a frame that does not start a free block.
+const NOT_FREE: u8 = u8::MAX;
+
+/// The free blocks among frames `0..total`.
+pub(super) struct Buddy {
+    heads: [u32; MAX_ORDER as usize + 1],
+    links: Vec<Link>,
+    /// Order of the free block that starts at a frame.
+    order: Vec<u8>,
+    free: usize,
+}
+
+/// Neighbours in a list of free blocks.
+#[derive(Clone, Copy)]
+struct Link {
+    previous: u32,
+    next: u32,
+}
+
+impl Buddy {
+    /// All of `first..total` is free, in blocks as large as alignment allows.
+    pub fn new(first: u32, total: u32) -> Self {
+        let count = total as usize;
+        let mut buddy = Self {
+            heads: [NONE; MAX_ORDER as usize + 1],
+            links: vec![
+                Link {
+                    previous: 0,
+                    next: 0
+                };
+                count
+            ],
+            order: vec![NOT_FREE; count],
+            free: 0,
+        };
+        // From the top down, so that the lowest blocks head their lists.
+        let mut end = total;
+        while end > first {
+            let order = largest_order_ending_at(end, end - first);
+            end -= 1 << order;
+            buddy.free(end, order);
+        }
+        buddy
+    }
+
+    /// Number of free frames.
+    pub const fn free_frames(&self) -> usize {
+        self.free
+    }
+
+    /// Takes a block of `order`, splitting a larger one if need be.
+    pub fn allocate(&mut self, order: u8) -> Option<u32> {
+        let found = (order..=MAX_ORDER).find(|&order| self.heads[usize::from(order)] != NONE)?;
+        let block = self.heads[usize::from(found)];
+        self.unlink(block, found);
+        for smaller in (order..found).rev() {
+            self.link(block + (1 << smaller), smaller);
+        }
+        self.free -= 1 << order;
+        Some(block)
+    }
+
+    /// Gives a block back and merges it with its free buddies.
+    pub fn free(&mut self, mut block: u32, mut order: u8) {
+        self.free += 1 << order;
+        while order < MAX_ORDER {
+            let buddy = block ^ (1 << order);
+            if self.order.get(buddy as usize) != Some(&order) {
+                break;
+            }
+            self.unlink(buddy, order);
+            block &= !(1 << order);
+            order += 1;
+        }
+        self.link(block, order);
+    }
+
+    /// The free blocks of `order`, most recently freed first.
+    pub fn blocks(&self, order: u8) -> impl Iterator<Item = u32> {
+        let next = |&block: &u32| Some(self.links[block as usize].next).filter(|&n| n != NONE);
+        core::iter::successors(
+            Some(self.heads[usize::from(order)]).filter(|&n| n != NONE),
+            next,
+        )
+    }
+
+    /// Takes the given free block of exactly `order`.
+    pub fn take(&mut self, block: u32, order: u8) {
+        self.unlink(block, order);
+        self.free -= 1 << order;
+    }
+
+    fn link(&mut self, block: u32, order: u8) {
+        let head = &mut self.heads[usize::from(order)];
+        let next = core::mem::replace(head, block);
+        self.links[block as usize] = Link {
+            previous: NONE,
+            next,
+        };
+        self.order[block as usize] = order;
+        if next != NONE {
+            self.links[next as usize].previous = block;
+        }
+    }
+
+    fn unlink(&mut self, block: u32, order: u8) {
+        let Link { previous, next } = self.links[block as usize];
+        self.order[block as usize] = NOT_FREE;
+        if previous == NONE {
+            self.heads[usize::from(order)] = next;
+        } else {
+            self.links[previous as usize].next = next;
+        }
+        if next != NONE {
+            self.links[next as usize].previous = previous;
+        }
+    }
+}
+
+/// Order of the largest aligned block that ends at `end` and has at most `room` frames.
+fn largest_order_ending_at(end: u32, room: u32) -> u8 {
+    (0..=MAX_ORDER)
+        .rev()
+        .find(|&order| end.is_multiple_of(1 << order) && room >= 1 << order)
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn splits_low_blocks_first_and_merges_back() {
+        let mut buddy = Buddy::new(1, 2048);
+        assert_eq!(buddy.free_frames(), 2047);
+        let single = buddy.allocate(0).unwrap();
+        assert_eq!(single, 1);
+        assert_eq!(buddy.allocate(MAX_ORDER), Some(1024));
+        assert_eq!(buddy.allocate(MAX_ORDER), None);
+        buddy.free(1024, MAX_ORDER);
+        buddy.free(single, 0);
+        assert_eq!(buddy.free_frames(), 2047);
+        assert_eq!(buddy.allocate(9), Some(512));
+    }
+
+    proptest! {
+        #[test]
+        fn never_hands_out_a_frame_twice(
+            steps in proptest::collection::vec((any::<bool>(), 0..=4_u8, any::<u16>()), 1..200),
+        ) {
+            const TOTAL: u32 = 100;
+            let mut buddy = Buddy::new(3, TOTAL);
+            let mut taken: BTreeMap<u32, u8> = BTreeMap::new();
+            for (allocate, order, pick) in steps {
+                if allocate {
+                    let Some(block) = buddy.allocate(order) else { continue };
+                    prop_assert!(block.is_multiple_of(1 << order) && block >= 3);
+                    prop_assert!(block + (1 << order) <= TOTAL);
+                    let overlaps = taken.iter().any(|(&other, &other_order)| {
+                        other < block + (1 << order) && block < other + (1 << other_order)
+                    });
+                    prop_assert!(!overlaps);
+                    taken.insert(block, order);
+                } else if !taken.is_empty() {
+                    let key = *taken.keys().nth(usize::from(pick) % taken.len()).unwrap();
+                    buddy.free(key, taken.remove(&key).unwrap());
+                }
+                let used: usize = taken.values().map(|&order| 1_usize << order).sum();
+                prop_assert_eq!(buddy.free_frames(), 97 - used);
+            }
+            for (block, order) in taken {
+                buddy.free(block, order);
+            }
+            // Everything has merged: the block list is what a new allocator starts with.
+            let fresh = Buddy::new(3, TOTAL);
+            for order in 0..=MAX_ORDER {
+                let mut left: Vec<u32> = buddy.blocks(order).collect();
+                let mut right: Vec<u32> = fresh.blocks(order).collect();
+                left.sort_unstable();
+                right.sort_unstable();
+                prop_assert_eq!(left, right);
+            }
+        }
+    }
+}
