@@ -11,7 +11,6 @@
 
 extern crate alloc;
 
-pub mod drivers;
 pub mod errno;
 pub mod fs;
 pub mod io;

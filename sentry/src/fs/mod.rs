@@ -1,8 +1,14 @@
 //! File systems, and the files that have no name.
 
 mod byte_ring;
+pub mod epoll;
+pub mod event_fd;
+pub mod memory_devices;
 pub mod pipe;
+pub mod pseudo;
+mod record;
 #[cfg(test)]
 pub mod testing;
+pub mod timer_fd;
 
 pub use byte_ring::ByteRing;

@@ -7,10 +7,38 @@ use core::{
     task::{Context, Poll, Waker},
 };
 
+use alloc::sync::Arc;
+
+use guest_abi::{
+    boot::{ABI_VERSION, BootInfo},
+    container::ContainerSpec,
+};
+
 use crate::{
     errno::Errno,
     io::{Destination, Source, TryResult},
+    kernel::Kernel,
+    platform::mock::MockPlatform,
 };
+
+/// A kernel without a task, on the mock platform.
+pub fn kernel() -> (Arc<Kernel>, Arc<MockPlatform>) {
+    let platform = MockPlatform::new(64);
+    let boot_info = BootInfo {
+        abi_version: ABI_VERSION,
+        ram_size: 64 << 12,
+        ram_free_start: 0,
+        executors: 1,
+        random_seed: [7; 32],
+        devices: Vec::new(),
+        container: ContainerSpec {
+            hostname: "sandbox".into(),
+            ..ContainerSpec::default()
+        },
+        strace: false,
+    };
+    (Kernel::new(platform.clone(), boot_info), platform)
+}
 
 /// Takes bytes.
 pub struct Sink {
