@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod drivers;
 pub mod errno;
 pub mod fs;
 pub mod io;

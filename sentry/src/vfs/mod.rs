@@ -1,15 +1,37 @@
 //! The virtual file system: names, mounts, permissions, and what file systems implement.
 
 mod attributes;
+mod blocking;
 mod caller;
+mod dentry;
+mod dentry_cache;
+mod fd_table;
 mod file;
+mod fs_context;
 mod inode;
+mod mount;
 mod path;
+pub mod permission;
+mod sleep_mutex;
+mod walk;
 
 pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, InodeKey, Timestamp};
+pub use blocking::Blocking;
 pub use caller::Caller;
+pub use dentry::{Cached, Dentry, Name, StaleAnswer};
+pub use dentry_cache::{DEFAULT_LIMIT, DentryCache};
+pub use fd_table::{FdTable, MAX_DESCRIPTORS};
 pub use file::{
     DirectoryEntry, File, OpenFile, OpenFlags, WritePosition, Written, without_waiting,
 };
-pub use inode::{Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode};
-pub use path::{Dentry, Mount, Path};
+pub use fs_context::FsContext;
+pub use inode::{
+    Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode,
+};
+pub use mount::{Mount, MountFlags, Namespace};
+pub use path::Path;
+pub use permission::AccessMode;
+pub use sleep_mutex::{SleepGuard, SleepMutex};
+pub use walk::{
+    Last, NAME_MAX, PATH_MAX, WalkContext, WalkFlags, lookup_child, try_walk, walk, walk_parent,
+};

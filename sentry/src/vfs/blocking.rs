@@ -1,0 +1,206 @@
+//! Blocking: the one loop that turns tried operations into calls that wait.
+
+use super::{File, OpenFile, OpenFlags, WritePosition, Written};
+use crate::{
+    errno::{Errno, Result},
+    io::{Destination, Source, TryError, TryResult},
+    kernel::{Current, Deadline, Interruption, PollEvents, WaitReason},
+    platform::Access,
+};
+
+/// How long a call may wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Blocking {
+    /// Until it is done.
+    #[default]
+    Forever,
+    /// Until this time (SO_RCVTIMEO, SO_SNDTIMEO), then EAGAIN.
+    Until(Deadline),
+    /// Not at all: EAGAIN (O_NONBLOCK, MSG_DONTWAIT).
+    Never,
+}
+
+impl Blocking {
+    /// As the O_NONBLOCK flag of `open` says.
+    pub fn of(open: &OpenFile) -> Self {
+        if open.flags().contains(OpenFlags::NON_BLOCKING) {
+            Self::Never
+        } else {
+            Self::Forever
+        }
+    }
+}
+
+impl Current {
+    /// Makes `attempt` on `file` until it says something other than "not yet", waiting for
+    /// `interest` in between and making memory and contents resident as it asks.
+    ///
+    /// # Errors
+    /// EAGAIN if it may not wait or waited too long; ERESTARTSYS if a signal came; EFAULT; what
+    /// `attempt` fails with.
+    pub async fn retry<T: Send>(
+        &self,
+        file: &dyn File,
+        interest: PollEvents,
+        blocking: Blocking,
+        mut attempt: impl FnMut() -> TryResult<T> + Send,
+    ) -> Result<T> {
+        let mut outcome = attempt();
+        loop {
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err(TryError::Failed(errno)) => return Err(errno),
+                Err(TryError::PageFault { address, access }) => {
+                    self.resolve_fault(address, access).await?;
+                    outcome = attempt();
+                }
+                Err(TryError::NotResident { offset, length }) => {
+                    file.fetch(offset, length).await?;
+                    outcome = attempt();
+                }
+                Err(TryError::WouldBlock) => {
+                    outcome = self
+                        .await_ready(file, interest, blocking, &mut attempt)
+                        .await?;
+                }
+            }
+        }
+    }
+
+    /// Makes user memory accessible as the user's own access would.
+    async fn resolve_fault(&self, _address: u64, _access: Access) -> Result<()> {
+        Err(Errno::EFAULT)
+    }
+
+    /// Waits until `attempt` says something other than [`TryError::WouldBlock`].
+    async fn await_ready<T: Send>(
+        &self,
+        file: &dyn File,
+        interest: PollEvents,
+        blocking: Blocking,
+        attempt: &mut (impl FnMut() -> TryResult<T> + Send),
+    ) -> Result<TryResult<T>> {
+        let deadline = match blocking {
+            Blocking::Never => return Err(Errno::EAGAIN),
+            Blocking::Forever => None,
+            Blocking::Until(deadline) => Some(deadline),
+        };
+        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
+        let settled = queue.wait_until(interest, || match attempt() {
+            Err(TryError::WouldBlock) => None,
+            outcome => Some(outcome),
+        });
+        self.wait(WaitReason::Stream, deadline, settled)
+            .await
+            .map_err(|why| match why {
+                Interruption::Signal => Errno::ERESTARTSYS,
+                Interruption::TimedOut => Errno::EAGAIN,
+            })
+    }
+
+    /// Reads from `open` at `offset`, or where its position is (and moves it), into `destination`.
+    /// A stream answers what it has; a file fills the destination up to its end.
+    ///
+    /// # Errors
+    /// As [`Self::retry`], if nothing was read.
+    pub async fn read_file(
+        &self,
+        open: &OpenFile,
+        offset: Option<u64>,
+        destination: &mut dyn Destination,
+        blocking: Blocking,
+    ) -> Result<usize> {
+        let seekable = open.file.is_seekable();
+        let mut total = 0_usize;
+        loop {
+            let at = offset.map(|offset| offset.saturating_add(total as u64));
+            let attempt = || try_read(open, at, seekable, destination);
+            match self
+                .retry(&*open.file, PollEvents::IN, blocking, attempt)
+                .await
+            {
+                Ok(count) => {
+                    total += count;
+                    if count == 0 || !seekable || destination.remaining() == 0 {
+                        return Ok(total);
+                    }
+                }
+                Err(_) if total > 0 => return Ok(total),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Writes all of `source` to `open` at `at`, or where its position is (and moves it).
+    ///
+    /// # Errors
+    /// As [`Self::retry`], if nothing was written.
+    pub async fn write_file(
+        &self,
+        open: &OpenFile,
+        offset: Option<u64>,
+        source: &mut dyn Source,
+        blocking: Blocking,
+    ) -> Result<usize> {
+        let mut total = 0_usize;
+        loop {
+            let at = offset.map(|offset| offset.saturating_add(total as u64));
+            let attempt = || try_write(open, at, source);
+            match self
+                .retry(&*open.file, PollEvents::OUT, blocking, attempt)
+                .await
+            {
+                Ok(written) => {
+                    total += written.count;
+                    if source.remaining() == 0 || written.count == 0 {
+                        return Ok(total);
+                    }
+                }
+                Err(_) if total > 0 => return Ok(total),
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+}
+
+/// One attempt to read at `offset`, or at the position, which it then moves.
+fn try_read(
+    open: &OpenFile,
+    offset: Option<u64>,
+    seekable: bool,
+    destination: &mut dyn Destination,
+) -> TryResult<usize> {
+    if !seekable || offset.is_some() {
+        return open.file.try_read(offset.unwrap_or(0), destination);
+    }
+    let mut position = open.offset().lock();
+    let count = open.file.try_read(*position, destination)?;
+    *position = position.saturating_add(count as u64);
+    Ok(count)
+}
+
+/// One attempt to write at `offset`, or at the position, which it then moves; at the end in either
+/// case if the file is open for appending (pwrite(2), BUGS).
+fn try_write(open: &OpenFile, offset: Option<u64>, source: &mut dyn Source) -> TryResult<Written> {
+    let append = open.flags().contains(OpenFlags::APPEND);
+    if let Some(offset) = offset {
+        let at = if append {
+            WritePosition::End
+        } else {
+            WritePosition::At(offset)
+        };
+        return open.file.try_write(at, source);
+    }
+    if !open.file.is_seekable() {
+        return open.file.try_write(WritePosition::At(0), source);
+    }
+    let mut position = open.offset().lock();
+    let at = if append {
+        WritePosition::End
+    } else {
+        WritePosition::At(*position)
+    };
+    let written = open.file.try_write(at, source)?;
+    *position = written.end;
+    Ok(written)
+}
