@@ -7,7 +7,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test harness fails by panicking"
+    clippy::float_arithmetic,
+    reason = "a test harness fails by panicking; benchmarks compute ratios"
 )]
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+pub mod benchmark;
 pub mod pseudo_terminal;
 
 /// Environment variable that chooses the platform under test; `ptrace` if unset.
@@ -25,22 +27,15 @@ pub const PLATFORM_VARIABLE: &str = "SANDBOX_TEST_PLATFORM";
 /// The `sandbox-vmm` binary built beside this test.
 pub fn sandbox_binary() -> PathBuf {
     let test = env::current_exe().expect("path of the test");
-    let profile = test
-        .ancestors()
-        .find(|path| path.join("sandbox-vmm").is_file());
-    profile
-        .expect("sandbox-vmm is built: `cargo build` with the same profile")
-        .join("sandbox-vmm")
+    let profile = test.ancestors().find(|path| path.join("sandbox-vmm").is_file());
+    profile.expect("sandbox-vmm is built: `cargo build` with the same profile").join("sandbox-vmm")
 }
 
 /// A command that runs `program` with its arguments in the sandbox.
 pub fn sandboxed(program: &[&str]) -> Command {
     let platform = env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
     let mut command = Command::new(sandbox_binary());
-    command
-        .arg(format!("--platform={platform}"))
-        .args(["do", "--"])
-        .args(program);
+    command.arg(format!("--platform={platform}")).args(["do", "--"]).args(program);
     command
 }
 
@@ -56,17 +51,11 @@ pub fn native(program: &[&str]) -> Command {
 /// # Panics
 /// If the native run fails, or the two differ in standard output or status.
 pub fn compare(name: &str) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("programs")
-        .join(name);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs").join(name);
     let script = script.with_extension("sh");
     let script = script.to_str().expect("UTF-8 path");
     let expected = run(native(&["/bin/sh", "-eu", script]), name);
-    assert!(
-        expected.status.success(),
-        "native run failed: {}",
-        describe(&expected)
-    );
+    assert!(expected.status.success(), "native run failed: {}", describe(&expected));
     let actual = run(sandboxed(&["/bin/sh", "-eu", script]), name);
     assert!(
         expected.status.code() == actual.status.code() && expected.stdout == actual.stdout,
@@ -79,10 +68,7 @@ pub fn compare(name: &str) {
 /// Runs `command` to its end in a fresh work directory, named by `WORK` in its environment.
 fn run(mut command: Command, name: &str) -> Output {
     let work = WorkDirectory::new(name);
-    command
-        .env("WORK", &work.0)
-        .env("LC_ALL", "C")
-        .env("HOME", &work.0);
+    command.env("WORK", &work.0).env("LC_ALL", "C").env("HOME", &work.0);
     command.current_dir(&work.0).stdin(Stdio::null());
     command.output().expect("start the command")
 }
@@ -91,11 +77,7 @@ fn run(mut command: Command, name: &str) -> Output {
 pub fn describe(output: &Output) -> String {
     let end = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let start = text
-            .char_indices()
-            .rev()
-            .nth(3000)
-            .map_or(0, |(index, _)| index);
+        let start = text.char_indices().rev().nth(3000).map_or(0, |(index, _)| index);
         text[start..].to_owned()
     };
     format!(

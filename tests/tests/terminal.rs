@@ -1,7 +1,5 @@
 //! An interactive shell on a terminal, natively and in the sandbox.
 
-use std::process::Command;
-
 use integration_tests::{native, pseudo_terminal::Session, sandboxed};
 
 const BASH: &[&str] = &["/bin/bash", "--norc", "--noprofile", "-i"];
@@ -9,10 +7,7 @@ const BASH: &[&str] = &["/bin/bash", "--norc", "--noprofile", "-i"];
 /// Runs `conversation` with both shells; what it asserts must hold for both.
 fn with_both(conversation: fn(&mut Session)) {
     for mut command in [native(BASH), sandboxed(BASH)] {
-        command
-            .env("PS1", "ready> ")
-            .env("TERM", "dumb")
-            .env_remove("PROMPT_COMMAND");
+        command.env("PS1", "ready> ").env("TERM", "dumb").env_remove("PROMPT_COMMAND");
         let mut session = Session::start(&command);
         session.expect("ready> ");
         conversation(&mut session);
@@ -91,8 +86,6 @@ fn a_resize_is_seen() {
 
 #[test]
 fn starting_needs_no_terminal() {
-    let output = Command::from(sandboxed(&["/bin/echo", "plain"]))
-        .output()
-        .unwrap();
+    let output = sandboxed(&["/bin/echo", "plain"]).output().unwrap();
     assert_eq!(output.stdout, b"plain\n");
 }

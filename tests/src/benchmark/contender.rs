@@ -1,0 +1,143 @@
+//! Ways to run the benchmark program: natively, in our sandbox, in other runtimes.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use crate::{WorkDirectory, sandbox_binary};
+
+/// One way to run a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// As a plain process.
+    Native,
+    /// In the sandbox, on this platform.
+    Sandbox(&'static str),
+    /// By this OCI runtime, with the host's root read-only.
+    Runtime(&'static str),
+}
+
+impl Contender {
+    /// Native first, then ours, then the runtimes that are installed.
+    pub fn all() -> Vec<Self> {
+        let runtimes = ["runc", "crun", "runsc"].into_iter().filter(|name| is_installed(name));
+        [Self::Native, Self::Sandbox("ptrace")]
+            .into_iter()
+            .chain(runtimes.map(Self::Runtime))
+            .collect()
+    }
+
+    /// What the report calls it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Sandbox(name) | Self::Runtime(name) => name,
+        }
+    }
+
+    /// The best of `rounds` runs for each operation, in nanoseconds.
+    pub fn operations(&self, rounds: usize) -> Vec<(String, u64)> {
+        let mut best: Vec<(String, u64)> = Vec::new();
+        for _ in 0..rounds {
+            for (name, nanoseconds) in self.run_operations() {
+                match best.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, least)) => *least = nanoseconds.min(*least),
+                    None => best.push((name, nanoseconds)),
+                }
+            }
+        }
+        best
+    }
+
+    fn run_operations(&self) -> Vec<(String, u64)> {
+        let program = sandbox_binary().with_file_name("microbenchmarks");
+        let output = self.with_command(&[&program.to_string_lossy()], |command| {
+            command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()
+        });
+        let text =
+            String::from_utf8_lossy(&output.expect("run the benchmarks").stdout).into_owned();
+        text.lines()
+            .filter_map(|line| {
+                let (name, nanoseconds) = line.split_once(' ')?;
+                Some((name.to_owned(), nanoseconds.trim().parse().ok()?))
+            })
+            .collect()
+    }
+
+    /// Milliseconds of one run of /bin/true, process start to process end.
+    fn start_milliseconds(&self) -> f64 {
+        self.with_command(&["/bin/true"], |command| {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let start = Instant::now();
+            let status = command.status().expect("start");
+            assert!(status.success(), "{command:?}: {status}");
+            start.elapsed().as_secs_f64() * 1000.0
+        })
+    }
+
+    /// Hands `act` a command that runs `program`, with whatever it needs on disk.
+    fn with_command<T>(&self, program: &[&str], act: impl FnOnce(&mut Command) -> T) -> T {
+        match self {
+            Self::Native => act(Command::new(program[0]).args(&program[1..])),
+            Self::Sandbox(platform) => act(Command::new(sandbox_binary())
+                .arg(format!("--platform={platform}"))
+                .args(["do", "--"])
+                .args(program)),
+            Self::Runtime(name) => {
+                let bundle = WorkDirectory::new("bundle");
+                write_bundle(&bundle.0, program);
+                let id = bundle.0.file_name().expect("named").to_owned();
+                let root = bundle.0.join("state");
+                act(Command::new(name)
+                    .arg("--root")
+                    .arg(root)
+                    .args(["run", "--bundle"])
+                    .arg(&bundle.0)
+                    .arg(id))
+            }
+        }
+    }
+}
+
+/// Median start time of each contender, in milliseconds, taken in turn.
+pub fn start_times(contenders: &[Contender], runs: usize) -> Vec<(&'static str, f64)> {
+    let mut times = vec![Vec::new(); contenders.len()];
+    for run in 0..=runs {
+        for (contender, own) in contenders.iter().zip(&mut times) {
+            let milliseconds = contender.start_milliseconds();
+            // The first round warms caches.
+            if run > 0 {
+                own.push(milliseconds);
+            }
+        }
+    }
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    contenders.iter().map(Contender::name).zip(times.into_iter().map(median)).collect()
+}
+
+fn is_installed(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory: PathBuf| directory.join(name).is_file())
+}
+
+/// Writes a bundle that runs `program` on the host's root, read-only, with a tmpfs on /dev/shm.
+fn write_bundle(bundle: &Path, program: &[&str]) {
+    let arguments: Vec<String> = program.iter().map(|argument| format!("{argument:?}")).collect();
+    let config = format!(
+        r#"{{"ociVersion":"1.0.2","process":{{"terminal":false,"user":{{"uid":0,"gid":0}},
+        "args":[{}],"env":["PATH=/usr/bin:/bin"],"cwd":"/"}},"root":{{"path":"/","readonly":true}},
+        "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}},
+        {{"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["mode=755"]}},
+        {{"destination":"/dev/shm","type":"tmpfs","source":"shm","options":["mode=1777"]}}],
+        "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"mount"}},{{"type":"ipc"}},{{"type":"uts"}},
+        {{"type":"network"}}]}}}}"#,
+        arguments.join(","),
+    );
+    fs::write(bundle.join("config.json"), config).expect("write the bundle");
+}

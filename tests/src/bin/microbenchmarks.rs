@@ -1,0 +1,223 @@
+//! Times single operations of the kernel it runs on and prints `NAME NANOSECONDS` lines: the
+//! minimum over several rounds of the mean of one round. Run it natively and in a sandbox, and
+//! divide. Arguments name the operations to time; none means all.
+#![allow(unsafe_code, reason = "the operations under test are raw system calls")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a benchmark program")]
+
+use std::{env, fs::File, io::Write, os::fd::AsRawFd, path::PathBuf, ptr, time::Instant};
+
+const ROUNDS: u32 = 5;
+
+/// An operation: its name, how often a round repeats it, and a function that does it so often.
+type Operation = (&'static str, u32, fn(u32));
+
+const OPERATIONS: &[Operation] = &[
+    ("getpid", 20_000, getpid),
+    ("read-dev-zero", 20_000, read_dev_zero),
+    ("stat", 10_000, stat),
+    ("open-close", 5_000, open_close),
+    ("pread-cached", 10_000, pread_cached),
+    ("create-write-unlink", 2_000, create_write_unlink),
+    ("mmap-touch-munmap", 2_000, mmap_touch_munmap),
+    ("first-touch-page", 8_192, first_touch_page),
+    ("pipe-round-trip", 5_000, pipe_round_trip),
+    ("futex-wake", 10_000, futex_wake),
+    ("fork-exit", 300, fork_exit),
+    ("fork-exec", 100, fork_exec),
+];
+
+fn main() {
+    let wanted: Vec<String> = env::args().skip(1).collect();
+    if wanted.first().is_some_and(|argument| argument == "--exit") {
+        return;
+    }
+    for (name, count, operation) in OPERATIONS {
+        if !wanted.is_empty() && !wanted.iter().any(|argument| argument == name) {
+            continue;
+        }
+        operation(*count / 10 + 1);
+        let round = |_| {
+            let start = Instant::now();
+            operation(*count);
+            start.elapsed().as_nanos() / u128::from(*count)
+        };
+        let best = (0..ROUNDS).map(round).min().unwrap_or_default();
+        println!("{name} {best}");
+    }
+}
+
+fn getpid(count: u32) {
+    for _ in 0..count {
+        // SAFETY: getpid has no preconditions; syscall() keeps the C library from caching it.
+        unsafe { libc::syscall(libc::SYS_getpid) };
+    }
+}
+
+fn read_dev_zero(count: u32) {
+    let zero = File::open("/dev/zero").unwrap();
+    let mut byte = [0_u8];
+    for _ in 0..count {
+        // SAFETY: the buffer is one byte long.
+        let read = unsafe { libc::read(zero.as_raw_fd(), byte.as_mut_ptr().cast(), 1) };
+        assert_eq!(read, 1);
+    }
+}
+
+fn stat(count: u32) {
+    let mut status = std::mem::MaybeUninit::uninit();
+    for _ in 0..count {
+        // SAFETY: the path ends with NUL, the structure is large enough.
+        assert_eq!(unsafe { libc::stat(c"/usr/bin/env".as_ptr(), status.as_mut_ptr()) }, 0);
+    }
+}
+
+fn open_close(count: u32) {
+    for _ in 0..count {
+        // SAFETY: the path ends with NUL; the descriptor is closed once.
+        unsafe {
+            let file = libc::open(c"/usr/bin/env".as_ptr(), libc::O_RDONLY);
+            assert!(file >= 0);
+            libc::close(file);
+        }
+    }
+}
+
+fn pread_cached(count: u32) {
+    let file = File::open("/usr/bin/env").unwrap();
+    let mut page = [0_u8; 4096];
+    for _ in 0..count {
+        // SAFETY: the buffer is as long as said.
+        let read =
+            unsafe { libc::pread(file.as_raw_fd(), page.as_mut_ptr().cast(), page.len(), 4096) };
+        assert_eq!(read, 4096);
+    }
+}
+
+fn create_write_unlink(count: u32) {
+    let path = work_directory().join("created");
+    for _ in 0..count {
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&[1; 4096]).unwrap();
+        drop(file);
+        std::fs::remove_file(&path).unwrap();
+    }
+}
+
+fn work_directory() -> PathBuf {
+    ["/dev/shm", "/tmp"].into_iter().map(PathBuf::from).find(|path| path.is_dir()).unwrap()
+}
+
+/// Maps `length` bytes of anonymous memory.
+fn map(length: usize) -> *mut u8 {
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let address = unsafe {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        libc::mmap(ptr::null_mut(), length, protection, flags, -1, 0)
+    };
+    assert_ne!(address, libc::MAP_FAILED);
+    address.cast()
+}
+
+fn mmap_touch_munmap(count: u32) {
+    for _ in 0..count {
+        let page = map(4096);
+        // SAFETY: the page was just mapped, and is unmapped once.
+        unsafe {
+            page.write_volatile(1);
+            libc::munmap(page.cast(), 4096);
+        }
+    }
+}
+
+fn first_touch_page(count: u32) {
+    let pages = usize::try_from(count).unwrap();
+    let memory = map(pages * 4096);
+    for page in 0..pages {
+        // SAFETY: inside the mapping.
+        unsafe { memory.add(page * 4096).write_volatile(1) };
+    }
+    // SAFETY: mapped above, not used again.
+    unsafe { libc::munmap(memory.cast(), pages * 4096) };
+}
+
+fn pipe() -> [i32; 2] {
+    let mut ends = [0; 2];
+    // SAFETY: room for two descriptors.
+    assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+    ends
+}
+
+fn pipe_round_trip(count: u32) {
+    let (there, back) = (pipe(), pipe());
+    let mut byte = [0_u8];
+    let pass = |from: i32, to: i32, byte: &mut [u8; 1]| {
+        // SAFETY: one-byte buffers.
+        unsafe {
+            libc::read(from, byte.as_mut_ptr().cast(), 1) == 1
+                && libc::write(to, byte.as_ptr().cast(), 1) == 1
+        }
+    };
+    let child = fork(|| {
+        for _ in 0..count {
+            pass(there[0], back[1], &mut [0]);
+        }
+    });
+    for _ in 0..count {
+        // SAFETY: one-byte buffers.
+        unsafe {
+            libc::write(there[1], byte.as_ptr().cast(), 1);
+            libc::read(back[0], byte.as_mut_ptr().cast(), 1);
+        }
+    }
+    wait(child);
+    for end in [there, back].into_iter().flatten() {
+        // SAFETY: each end is closed once.
+        unsafe { libc::close(end) };
+    }
+}
+
+fn futex_wake(count: u32) {
+    let word = 0_u32;
+    let wake = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    for _ in 0..count {
+        // SAFETY: the word is alive; nobody waits on it.
+        unsafe { libc::syscall(libc::SYS_futex, &raw const word, wake, 1) };
+    }
+}
+
+/// Runs `child` in a child process, which then exits with 0.
+fn fork(child: impl FnOnce()) -> libc::pid_t {
+    // SAFETY: the program has one thread, so the child may do anything.
+    match unsafe { libc::fork() } {
+        0 => {
+            child();
+            // SAFETY: ends the child without running the parent's exit handlers.
+            unsafe { libc::_exit(0) }
+        }
+        child => child,
+    }
+}
+
+fn wait(child: libc::pid_t) {
+    let mut status = 0;
+    // SAFETY: room for one status.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0);
+}
+
+fn fork_exit(count: u32) {
+    for _ in 0..count {
+        wait(fork(|| {}));
+    }
+}
+
+fn fork_exec(count: u32) {
+    for _ in 0..count {
+        wait(fork(|| {
+            let arguments = [c"/bin/true".as_ptr(), ptr::null()];
+            // SAFETY: a path, and an argument list that ends with NULL.
+            unsafe { libc::execv(arguments[0], arguments.as_ptr()) };
+        }));
+    }
+}
