@@ -33,34 +33,19 @@ impl Session {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("open a terminal");
         grantpt(&master).expect("grant the terminal");
         unlockpt(&master).expect("unlock the terminal");
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&master, size).expect("size the terminal");
         let name = ptsname(&master, Vec::new()).expect("name of the terminal");
         let slave = open(&name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("open slave");
         let duplicate = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("duplicate"));
         let mut leader = Command::new("setsid");
-        leader
-            .args(["--ctty", "--wait"])
-            .arg(command.get_program())
-            .args(command.get_args());
+        leader.args(["--ctty", "--wait"]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             leader.env(name, value.unwrap_or_default());
         }
-        leader
-            .stdin(duplicate(&slave))
-            .stdout(duplicate(&slave))
-            .stderr(duplicate(&slave));
+        leader.stdin(duplicate(&slave)).stdout(duplicate(&slave)).stderr(duplicate(&slave));
         let child = leader.spawn().expect("start the program");
-        Self {
-            child,
-            master: File::from(master),
-            transcript: String::new(),
-        }
+        Self { child, master: File::from(master), transcript: String::new() }
     }
 
     /// Types `text`.
@@ -78,11 +63,7 @@ impl Session {
     pub fn expect(&mut self, text: &str) {
         let start = self.transcript.len();
         while !self.transcript[start..].contains(text) {
-            assert!(
-                self.read_some(),
-                "no {text:?} in {:?}",
-                &self.transcript[start..]
-            );
+            assert!(self.read_some(), "no {text:?} in {:?}", &self.transcript[start..]);
         }
     }
 
@@ -101,21 +82,13 @@ impl Session {
     /// # Panics
     /// If the terminal is gone.
     pub fn resize(&self, rows: u16, columns: u16) {
-        let size = Winsize {
-            ws_row: rows,
-            ws_col: columns,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(self.master.as_fd(), size).expect("resize the terminal");
     }
 
     /// Appends what there is to the transcript; false at the end or after 30 silent seconds.
     fn read_some(&mut self) -> bool {
-        let silence = Timespec {
-            tv_sec: 30,
-            tv_nsec: 0,
-        };
+        let silence = Timespec { tv_sec: 30, tv_nsec: 0 };
         let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
         if poll(&mut ready, Some(&silence)).unwrap_or(0) == 0 {
             return false;
@@ -123,8 +96,7 @@ impl Session {
         let mut bytes = [0; 4096];
         // EIO says that the last user of the terminal is gone.
         let count = self.master.read(&mut bytes).unwrap_or(0);
-        self.transcript
-            .push_str(&String::from_utf8_lossy(&bytes[..count]));
+        self.transcript.push_str(&String::from_utf8_lossy(&bytes[..count]));
         count > 0
     }
 }
