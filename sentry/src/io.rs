@@ -80,4 +80,24 @@ pub trait Source: Send {
     /// # Errors
     /// As [`Self::take`].
     fn take_physical(&mut self, address: u64, length: usize) -> TryResult<usize>;
+
+    /// Passes over up to `length` bytes; returns how many.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    fn skip(&mut self, length: usize) -> TryResult<usize> {
+        let mut scratch = [0; 512];
+        let mut skipped = 0;
+        while skipped < length {
+            let chunk = scratch.len().min(length - skipped);
+            let Some(scratch) = scratch.get_mut(..chunk) else { break };
+            match self.take(scratch) {
+                Ok(0) => break,
+                Ok(count) => skipped += count,
+                Err(error) if skipped == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(skipped)
+    }
 }

@@ -12,11 +12,9 @@ use crate::{
 };
 
 /// Takes all of `source` as written without looking at it.
-fn discard(source: &dyn Source) -> TryResult<Written> {
-    Ok(Written {
-        count: source.remaining(),
-        end: 0,
-    })
+fn discard(source: &mut dyn Source) -> TryResult<Written> {
+    let count = source.skip(source.remaining())?;
+    Ok(Written { count, end: 0 })
 }
 
 fn zeros(destination: &mut dyn Destination) -> TryResult<usize> {

@@ -110,6 +110,7 @@ impl Current {
         destination: &mut dyn Destination,
         blocking: Blocking,
     ) -> Result<usize> {
+        open.file.admit(self, false)?;
         let seekable = open.file.is_seekable();
         let mut total = 0_usize;
         loop {
@@ -142,6 +143,7 @@ impl Current {
         source: &mut dyn Source,
         blocking: Blocking,
     ) -> Result<usize> {
+        open.file.admit(self, true)?;
         let mut total = 0_usize;
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));

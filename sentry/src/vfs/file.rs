@@ -109,6 +109,14 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL.into())
     }
 
+    /// Asked before a task reads or (`write`) writes: a terminal stops background jobs here.
+    ///
+    /// # Errors
+    /// ERESTARTSYS after a signal was sent; EIO.
+    fn admit(&self, _current: &Current, _write: bool) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes contents resident after [`TryError::NotResident`].
     ///
     /// # Errors
