@@ -75,7 +75,7 @@ impl ExitStatus {
     pub const fn shell_code(self) -> u8 {
         match self {
             Self::Code(code) => code,
-            Self::Signal(number) => 128 + number,
+            Self::Signal(number) => 128_u8.saturating_add(number),
         }
     }
 }

@@ -23,11 +23,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// The sandbox could not do what was asked because of `cause`; `remedy` says what helps.
     pub fn new(cause: impl fmt::Display, remedy: impl fmt::Display) -> Self {
-        Self {
-            cause: one_line(&cause),
-            remedy: one_line(&remedy),
-            status: STATUS_SANDBOX_FAILED,
-        }
+        Self { cause: one_line(&cause), remedy: one_line(&remedy), status: STATUS_SANDBOX_FAILED }
     }
 
     /// The same failure with another exit status.
@@ -52,10 +48,7 @@ impl std::error::Error for Failure {}
 
 /// `text` on one line and without terminal control characters: it may quote hostile input.
 fn one_line(text: &impl fmt::Display) -> String {
-    text.to_string()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -40,10 +40,7 @@ impl Log {
                 })
             })
             .transpose()?;
-        Ok(Self {
-            threshold,
-            file: file.map(Mutex::new),
-        })
+        Ok(Self { threshold, file: file.map(Mutex::new) })
     }
 
     /// Whether lines of `level` are kept at all.
@@ -60,9 +57,7 @@ impl Log {
         let _ = match &self.file {
             Some(file) => {
                 let line = format!("{name}: {text}\n");
-                let mut file = file
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 file.write_all(line.as_bytes())
             }
             None => {
@@ -107,10 +102,6 @@ mod tests {
     #[test]
     fn an_unwritable_file_is_a_failure() {
         let failure = Log::open(LogLevel::Debug, Some(Path::new("/nonexistent/log"))).unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .starts_with("cannot open the log /nonexistent/log")
-        );
+        assert!(failure.to_string().starts_with("cannot open the log /nonexistent/log"));
     }
 }

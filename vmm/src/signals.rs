@@ -1,8 +1,5 @@
 //! Signals sent to `sandbox-vmm`, taken one at a time by the event loop (signalfd(2)).
-#![allow(
-    unsafe_code,
-    reason = "leaf module: signal masks and signalfd(2), which rustix lacks"
-)]
+#![allow(unsafe_code, reason = "leaf module: signal masks and signalfd(2), which rustix lacks")]
 
 use std::{
     io,
@@ -98,10 +95,7 @@ fn parse(record: &[u8; RECORD_BYTES]) -> Option<Received> {
         let bytes = record.get(offset..offset + 4)?.try_into().ok()?;
         Some(i32::from_ne_bytes(bytes))
     };
-    Some(Received {
-        number: field(0)?,
-        is_from_terminal: field(8)? == libc::SI_KERNEL,
-    })
+    Some(Received { number: field(0)?, is_from_terminal: field(8)? == libc::SI_KERNEL })
 }
 
 #[cfg(test)]
@@ -114,10 +108,7 @@ mod tests {
         assert_eq!(signals.next(), None);
         // SAFETY: raises a signal that is blocked in this thread.
         assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
-        let expected = Received {
-            number: libc::SIGUSR1,
-            is_from_terminal: false,
-        };
+        let expected = Received { number: libc::SIGUSR1, is_from_terminal: false };
         assert_eq!(signals.next(), Some(expected));
         assert_eq!(signals.next(), None);
     }

@@ -27,17 +27,7 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        for text in [
-            "",
-            "k",
-            "1x",
-            "1kb",
-            "-1",
-            "50%",
-            "99999999999g",
-            "1 g",
-            "Ω",
-        ] {
+        for text in ["", "k", "1x", "1kb", "-1", "50%", "99999999999g", "1 g", "Ω"] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

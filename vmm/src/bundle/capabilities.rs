@@ -26,11 +26,7 @@ fn mask(set: Option<&Capabilities>) -> Result<u64> {
     set.into_iter().flatten().try_fold(0, |mask, capability| {
         let name = format!("CAP_{capability}");
         let known = caps::Capability::from_str(&name).map_err(|_| {
-            invalid(
-                "process.capabilities",
-                format_args!("names {name}"),
-                "remove it: unknown",
-            )
+            invalid("process.capabilities", format_args!("names {name}"), "remove it: unknown")
         })?;
         Ok(mask | known.bitmask())
     })
@@ -56,10 +52,7 @@ mod tests {
         for capability in caps::all() {
             let json = format!(r#"{{"permitted": ["{capability}"]}}"#);
             let sets: LinuxCapabilities = serde_json::from_str(&json).unwrap();
-            assert_eq!(
-                convert(Some(&sets)).unwrap().permitted,
-                1 << capability.index()
-            );
+            assert_eq!(convert(Some(&sets)).unwrap().permitted, 1 << capability.index());
         }
     }
 }

@@ -31,17 +31,12 @@ pub fn texts(name: &str, list: &[String]) -> Result<Vec<String>> {
 
 /// `path` as a string, if it is absolute.
 pub fn absolute_path(name: impl fmt::Display + Copy, path: &Path) -> Result<String> {
-    let string = path
-        .to_str()
-        .ok_or_else(|| invalid(name, "is not UTF-8", "use a path that is"))?;
+    let string =
+        path.to_str().ok_or_else(|| invalid(name, "is not UTF-8", "use a path that is"))?;
     if string.starts_with('/') {
         text(name, string)
     } else {
-        Err(invalid(
-            name,
-            format_args!("'{string}' is not absolute"),
-            "start it with '/'",
-        ))
+        Err(invalid(name, format_args!("'{string}' is not absolute"), "start it with '/'"))
     }
 }
 

@@ -9,41 +9,17 @@ pub fn sections(spec: &Spec) -> Vec<&'static str> {
     let process = spec.process().as_ref();
     let present = [
         ("hooks", spec.hooks().is_some()),
-        (
-            "linux.devices",
-            linux.is_some_and(|linux| linux.devices().is_some()),
-        ),
-        (
-            "linux.resources",
-            linux.is_some_and(|linux| linux.resources().is_some()),
-        ),
-        (
-            "linux.seccomp",
-            linux.is_some_and(|linux| linux.seccomp().is_some()),
-        ),
-        (
-            "linux.sysctl",
-            linux.is_some_and(|linux| linux.sysctl().is_some()),
-        ),
-        (
-            "linux.uidMappings",
-            linux.is_some_and(|linux| linux.uid_mappings().is_some()),
-        ),
-        (
-            "linux.gidMappings",
-            linux.is_some_and(|linux| linux.gid_mappings().is_some()),
-        ),
+        ("linux.devices", linux.is_some_and(|linux| linux.devices().is_some())),
+        ("linux.resources", linux.is_some_and(|linux| linux.resources().is_some())),
+        ("linux.seccomp", linux.is_some_and(|linux| linux.seccomp().is_some())),
+        ("linux.sysctl", linux.is_some_and(|linux| linux.sysctl().is_some())),
+        ("linux.uidMappings", linux.is_some_and(|linux| linux.uid_mappings().is_some())),
+        ("linux.gidMappings", linux.is_some_and(|linux| linux.gid_mappings().is_some())),
         (
             "process.apparmorProfile",
             process.is_some_and(|process| process.apparmor_profile().is_some()),
         ),
-        (
-            "process.selinuxLabel",
-            process.is_some_and(|process| process.selinux_label().is_some()),
-        ),
+        ("process.selinuxLabel", process.is_some_and(|process| process.selinux_label().is_some())),
     ];
-    present
-        .into_iter()
-        .filter_map(|(name, is_present)| is_present.then_some(name))
-        .collect()
+    present.into_iter().filter_map(|(name, is_present)| is_present.then_some(name)).collect()
 }

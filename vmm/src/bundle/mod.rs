@@ -85,12 +85,7 @@ impl Bundle {
     /// If a field has no valid meaning, or a host path it names cannot be used.
     pub fn plan(&self, id: String, options: BundleOptions) -> Result<LaunchPlan> {
         let mut trees = Trees::default();
-        let root = root::convert(
-            self.spec.root().as_ref(),
-            &self.directory,
-            options,
-            &mut trees,
-        )?;
+        let root = root::convert(self.spec.root().as_ref(), &self.directory, options, &mut trees)?;
         let linux = self.spec.linux().as_ref();
         let container = ContainerSpec {
             id,
@@ -134,11 +129,7 @@ fn read_config(directory: &Path) -> Result<Vec<u8>> {
         Ok(config)
     } else {
         Err(Failure::new(
-            format_args!(
-                "{} is larger than {} MiB",
-                path.display(),
-                MAX_CONFIG_BYTES >> 20
-            ),
+            format_args!("{} is larger than {} MiB", path.display(), MAX_CONFIG_BYTES >> 20),
             "make it smaller",
         ))
     }
@@ -147,10 +138,7 @@ fn read_config(directory: &Path) -> Result<Vec<u8>> {
 /// Opens a regular file for reading; a FIFO or device in its place must not block the command.
 fn open_regular(path: &Path) -> std::io::Result<File> {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.bits().cast_signed())
-        .open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if file.metadata()?.is_file() {
         Ok(file)
     } else {

@@ -73,17 +73,8 @@ const WITHOUT_EFFECT: &[&str] = &[
 ];
 
 /// The same for options with a value: owners and limits of file systems the sentry makes itself.
-const WITHOUT_EFFECT_VALUED: &[&str] = &[
-    "gid",
-    "uid",
-    "ptmxmode",
-    "nr_inodes",
-    "nr_blocks",
-    "huge",
-    "mpol",
-    "hidepid",
-    "subset",
-];
+const WITHOUT_EFFECT_VALUED: &[&str] =
+    &["gid", "uid", "ptmxmode", "nr_inodes", "nr_blocks", "huge", "mpol", "hidepid", "subset"];
 
 impl MountOptions {
     /// Takes the options of one mount.
@@ -91,9 +82,9 @@ impl MountOptions {
     /// # Errors
     /// The first option that means nothing, or whose value does not parse.
     pub fn parse(options: &[String]) -> Result<Self, &str> {
-        options.iter().try_fold(Self::default(), |parsed, option| {
-            parsed.with(option).ok_or(option.as_str())
-        })
+        options
+            .iter()
+            .try_fold(Self::default(), |parsed, option| parsed.with(option).ok_or(option.as_str()))
     }
 
     /// These options and `option`, if it is valid.
@@ -119,9 +110,7 @@ impl MountOptions {
 }
 
 fn parse_mode(text: &str) -> Option<u32> {
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|&mode| mode <= 0o7777)
+    u32::from_str_radix(text, 8).ok().filter(|&mode| mode <= 0o7777)
 }
 
 #[cfg(test)]
@@ -145,14 +134,7 @@ mod tests {
     fn sizes_and_modes() {
         let options = parse(&["size=65536k", "mode=755"]).unwrap();
         assert_eq!((options.size, options.mode), (Some(64 << 20), Some(0o755)));
-        for bad in [
-            "size=",
-            "size=1x",
-            "size=99999999999g",
-            "size=50%",
-            "mode=9",
-            "mode=77777",
-        ] {
+        for bad in ["size=", "size=1x", "size=99999999999g", "size=50%", "mode=9", "mode=77777"] {
             assert_eq!(parse(&[bad]), Err(bad.to_owned()));
         }
     }

@@ -25,29 +25,19 @@ pub fn convert(mounts: &[Mount], bundle: &Path, trees: &mut Trees) -> Result<Vec
 }
 
 fn convert_one(index: usize, mount: &Mount, bundle: &Path, trees: &mut Trees) -> Result<MountSpec> {
-    let destination = absolute_path(
-        format_args!("mounts[{index}].destination"),
-        mount.destination(),
-    )?;
+    let destination =
+        absolute_path(format_args!("mounts[{index}].destination"), mount.destination())?;
     let options = options(index, mount)?;
     let source = if is_bind(mount, options) {
         let source = mount.source().as_deref().ok_or_else(|| {
-            invalid(
-                format_args!("mounts[{index}].source"),
-                "is missing",
-                "name a host path",
-            )
+            invalid(format_args!("mounts[{index}].source"), "is missing", "name a host path")
         })?;
         let is_read_only = options.flags & u64::from(MountFlags::RDONLY.bits()) != 0;
         bind_source(&bundle.join(source), is_read_only, trees)?
     } else {
         virtual_source(index, mount, options, &destination)?
     };
-    Ok(MountSpec {
-        destination,
-        source,
-        flags: options.flags,
-    })
+    Ok(MountSpec { destination, source, flags: options.flags })
 }
 
 fn options(index: usize, mount: &Mount) -> Result<MountOptions> {
@@ -57,11 +47,7 @@ fn options(index: usize, mount: &Mount) -> Result<MountOptions> {
     }
     MountOptions::parse(mount.options().as_deref().unwrap_or_default()).map_err(|option| {
         let name = format!("mounts[{index}].options");
-        invalid(
-            name,
-            format_args!("has '{option}'"),
-            "remove it: it has no meaning here",
-        )
+        invalid(name, format_args!("has '{option}'"), "remove it: it has no meaning here")
     })
 }
 
@@ -81,11 +67,7 @@ pub fn bind_source(path: &Path, is_read_only: bool, trees: &mut Trees) -> Result
         )
     })?;
     let cache = CachePolicy::Shared;
-    let device = trees.add(Tree {
-        path,
-        read_only: is_read_only,
-        cache,
-    })?;
+    let device = trees.add(Tree { path, read_only: is_read_only, cache })?;
     Ok(MountSource::Device { device, cache })
 }
 
@@ -99,10 +81,7 @@ fn virtual_source(
     Ok(match mount.typ().as_deref().unwrap_or_default() {
         "tmpfs" if destination.trim_end_matches('/') == "/dev" => MountSource::Dev,
         "devtmpfs" => MountSource::Dev,
-        "tmpfs" => MountSource::Tmpfs {
-            size: options.size,
-            mode: options.mode,
-        },
+        "tmpfs" => MountSource::Tmpfs { size: options.size, mode: options.mode },
         "proc" => MountSource::Proc,
         "sysfs" => MountSource::Sysfs,
         "devpts" => MountSource::Devpts,
@@ -146,36 +125,18 @@ mod tests {
         assert_eq!(sources[1], &MountSource::Dev);
         assert_eq!(mounts[2].flags, 2 | 8);
         assert_eq!(sources[3], &MountSource::Cgroup);
-        assert_eq!(
-            sources[4],
-            &MountSource::Tmpfs {
-                size: Some(1 << 20),
-                mode: None
-            }
-        );
+        assert_eq!(sources[4], &MountSource::Tmpfs { size: Some(1 << 20), mode: None });
         let tree = trees.iter().next().unwrap();
-        assert_eq!(
-            (tree.path.as_path(), tree.read_only),
-            (Path::new("/usr"), true)
-        );
+        assert_eq!((tree.path.as_path(), tree.read_only), (Path::new("/usr"), true));
     }
 
     #[test]
     fn names_what_is_wrong() {
         let cases = [
-            (
-                r#"[{"destination": "/x", "type": "nfs"}]"#,
-                "mounts[0].type 'nfs' is unknown",
-            ),
+            (r#"[{"destination": "/x", "type": "nfs"}]"#, "mounts[0].type 'nfs' is unknown"),
             (r#"[{"destination": "/x"}]"#, "mounts[0].type '' is unknown"),
-            (
-                r#"[{"destination": "x", "type": "proc"}]"#,
-                "'x' is not absolute",
-            ),
-            (
-                r#"[{"destination": "/x", "type": "bind"}]"#,
-                "mounts[0].source is missing",
-            ),
+            (r#"[{"destination": "x", "type": "proc"}]"#, "'x' is not absolute"),
+            (r#"[{"destination": "/x", "type": "bind"}]"#, "mounts[0].source is missing"),
             (
                 r#"[{"destination": "/x", "type": "bind", "source": "/nonexistent"}]"#,
                 "mount source /nonexistent",

@@ -23,30 +23,18 @@ pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
         rlimits: rlimits::convert(process.rlimits().as_deref().unwrap_or_default())?,
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         terminal,
-        terminal_size: process
-            .console_size()
-            .filter(|_| terminal)
-            .and_then(terminal_size),
+        terminal_size: process.console_size().filter(|_| terminal).and_then(terminal_size),
     })
 }
 
 /// The program and its arguments: at least one, and a program with a name.
 fn arguments(process: &Process) -> Result<Vec<String>> {
-    let arguments = field::texts(
-        "process.args",
-        process.args().as_deref().unwrap_or_default(),
-    )?;
+    let arguments = field::texts("process.args", process.args().as_deref().unwrap_or_default())?;
     match arguments.first() {
-        None => Err(invalid(
-            "process.args",
-            "is empty",
-            "name the program to run",
-        )),
-        Some(program) if program.is_empty() => Err(invalid(
-            "process.args[0]",
-            "is an empty string",
-            "name the program to run",
-        )),
+        None => Err(invalid("process.args", "is empty", "name the program to run")),
+        Some(program) if program.is_empty() => {
+            Err(invalid("process.args[0]", "is an empty string", "name the program to run"))
+        }
         Some(_) => Ok(arguments),
     }
 }
@@ -54,9 +42,7 @@ fn arguments(process: &Process) -> Result<Vec<String>> {
 /// The terminal size, unless it is absent (zero) or absurd.
 fn terminal_size(size: ConsoleSize) -> Option<(u16, u16)> {
     let rows = u16::try_from(size.height()).ok().filter(|&rows| rows > 0)?;
-    let columns = u16::try_from(size.width())
-        .ok()
-        .filter(|&columns| columns > 0)?;
+    let columns = u16::try_from(size.width()).ok().filter(|&columns| columns > 0)?;
     Some((rows, columns))
 }
 
@@ -80,10 +66,7 @@ mod tests {
         assert_eq!(process.arguments, ["sh", "-c", "true"]);
         assert_eq!(process.environment, ["A=b"]);
         assert_eq!(process.working_directory, "/tmp");
-        assert_eq!(
-            (process.uid, process.gid, process.umask),
-            (1, 2, Some(0o77))
-        );
+        assert_eq!((process.uid, process.gid, process.umask), (1, 2, Some(0o77)));
         assert_eq!(process.additional_gids, [5, 6]);
         assert_eq!(process.terminal_size, Some((40, 120)));
         assert!(process.terminal && process.no_new_privileges);
@@ -92,29 +75,15 @@ mod tests {
     #[test]
     fn names_the_field_that_is_wrong() {
         let cases = [
-            (
-                r#"{"user": {}, "args": [], "cwd": "/"}"#,
-                "process.args is empty",
-            ),
-            (
-                r#"{"user": {}, "args": [""], "cwd": "/"}"#,
-                "process.args[0]",
-            ),
+            (r#"{"user": {}, "args": [], "cwd": "/"}"#, "process.args is empty"),
+            (r#"{"user": {}, "args": [""], "cwd": "/"}"#, "process.args[0]"),
             (r#"{"user": {}, "args": ["a\u0000b"], "cwd": "/"}"#, "NUL"),
-            (
-                r#"{"user": {}, "args": ["a"], "cwd": "tmp"}"#,
-                "process.cwd 'tmp'",
-            ),
+            (r#"{"user": {}, "args": ["a"], "cwd": "tmp"}"#, "process.cwd 'tmp'"),
         ];
         for (json, expected) in cases {
             let message = process(json).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
         }
-        assert!(
-            convert(None)
-                .unwrap_err()
-                .to_string()
-                .contains("process is missing")
-        );
+        assert!(convert(None).unwrap_err().to_string().contains("process is missing"));
     }
 }

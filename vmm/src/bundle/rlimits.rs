@@ -19,11 +19,7 @@ pub fn convert(limits: &[PosixRlimit]) -> Result<Vec<RlimitSpec>> {
             let what = format_args!("has a soft {} above its hard limit", limit.typ());
             return Err(invalid("process.rlimits", what, "lower soft or raise hard"));
         }
-        converted.push(RlimitSpec {
-            resource,
-            soft: limit.soft(),
-            hard: limit.hard(),
-        });
+        converted.push(RlimitSpec { resource, soft: limit.soft(), hard: limit.hard() });
     }
     Ok(converted)
 }
@@ -67,16 +63,8 @@ mod tests {
         assert_eq!(
             convert(&limits).unwrap(),
             [
-                RlimitSpec {
-                    resource: 7,
-                    soft: 1024,
-                    hard: 4096
-                },
-                RlimitSpec {
-                    resource: 4,
-                    soft: 0,
-                    hard: u64::MAX
-                },
+                RlimitSpec { resource: 7, soft: 1024, hard: 4096 },
+                RlimitSpec { resource: 4, soft: 0, hard: u64::MAX },
             ]
         );
     }

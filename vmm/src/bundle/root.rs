@@ -18,13 +18,8 @@ pub fn convert(
     options: BundleOptions,
     trees: &mut Trees,
 ) -> Result<RootSpec> {
-    let root = root.ok_or_else(|| {
-        invalid(
-            "root",
-            "is missing",
-            "name the root file system in root.path",
-        )
-    })?;
+    let root = root
+        .ok_or_else(|| invalid("root", "is missing", "name the root file system in root.path"))?;
     let writes = match (root.readonly().unwrap_or(false), options.overlay) {
         (true, _) => RootWrites::ReadOnly,
         (false, true) => RootWrites::Overlay,
@@ -46,14 +41,6 @@ pub fn add_root(path: &Path, writes: RootWrites, trees: &mut Trees) -> Result<Ro
     })?;
     let cache = CachePolicy::Exclusive;
     let read_only = writes != RootWrites::Through;
-    let device = trees.add(Tree {
-        path: path.to_owned(),
-        read_only,
-        cache,
-    })?;
-    Ok(RootSpec {
-        device,
-        cache,
-        writes,
-    })
+    let device = trees.add(Tree { path: path.to_owned(), read_only, cache })?;
+    Ok(RootSpec { device, cache, writes })
 }

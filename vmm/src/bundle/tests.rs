@@ -50,19 +50,12 @@ fn missing_pieces_are_named() {
     let without = |section: &str| {
         let mut config = example();
         config.as_object_mut().unwrap().remove(section);
-        plan_of(config.to_string().as_bytes(), BundleOptions::default())
-            .unwrap_err()
-            .to_string()
+        plan_of(config.to_string().as_bytes(), BundleOptions::default()).unwrap_err().to_string()
     };
     assert!(without("root").contains("root is missing"));
     assert!(without("process").contains("process is missing"));
-    let no_bundle = Bundle::load(Path::new("/nonexistent"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        no_bundle.contains("cannot read /nonexistent/config.json"),
-        "{no_bundle}"
-    );
+    let no_bundle = Bundle::load(Path::new("/nonexistent")).unwrap_err().to_string();
+    assert!(no_bundle.contains("cannot read /nonexistent/config.json"), "{no_bundle}");
 }
 
 /// Any JSON value, biased to the shapes that config.json has.

@@ -138,11 +138,7 @@ pub struct RunFlags {
 impl RunFlags {
     /// The flags of a run that names only its bundle.
     pub const fn of_bundle(bundle: PathBuf) -> Self {
-        Self {
-            bundle,
-            overlay: false,
-            id: None,
-        }
+        Self { bundle, overlay: false, id: None }
     }
 }
 

@@ -46,38 +46,23 @@ pub fn process() -> ProcessSpec {
 
 /// What user `uid` may do inside: everything as root, for inside it is root of the sandbox only.
 pub fn capabilities_of(uid: u32) -> CapabilitySets {
-    let all = caps::all()
-        .iter()
-        .fold(0, |mask, capability| mask | capability.bitmask());
+    let all = caps::all().iter().fold(0, |mask, capability| mask | capability.bitmask());
     let held = if uid == 0 { all } else { 0 };
-    CapabilitySets {
-        bounding: all,
-        effective: held,
-        permitted: held,
-        inheritable: 0,
-        ambient: 0,
-    }
+    CapabilitySets { bounding: all, effective: held, permitted: held, inheritable: 0, ambient: 0 }
 }
 
 /// The environment; variables that are not UTF-8 are left out, since the sentry is told strings.
 fn environment() -> Vec<String> {
     std::env::vars_os()
         .filter_map(|(name, value)| {
-            Some(format!(
-                "{}={}",
-                name.into_string().ok()?,
-                value.into_string().ok()?
-            ))
+            Some(format!("{}={}", name.into_string().ok()?, value.into_string().ok()?))
         })
         .collect()
 }
 
 fn groups() -> Vec<u32> {
     let groups = rustix::process::getgroups().unwrap_or_default();
-    groups
-        .into_iter()
-        .map(rustix::process::Gid::as_raw)
-        .collect()
+    groups.into_iter().map(rustix::process::Gid::as_raw).collect()
 }
 
 /// The umask; umask(2) can only be read by setting it, so it is set back at once. The process has

@@ -40,11 +40,7 @@ impl FromStr for Volume {
         if source.is_empty() || !destination.starts_with('/') {
             return Err("expected a host path and an absolute path in the sandbox");
         }
-        Ok(Self {
-            source: source.into(),
-            destination: destination.to_owned(),
-            read_only,
-        })
+        Ok(Self { source: source.into(), destination: destination.to_owned(), read_only })
     }
 }
 
@@ -107,11 +103,7 @@ fn canonical_root(root: &Path) -> Result<PathBuf> {
 /// The first process: the caller's, with what the flags change.
 fn process(flags: DoFlags, root: &Path) -> Result<ProcessSpec> {
     let mut process = caller::process();
-    process.arguments = flags
-        .command
-        .into_iter()
-        .map(argument)
-        .collect::<Result<_>>()?;
+    process.arguments = flags.command.into_iter().map(argument).collect::<Result<_>>()?;
     process.working_directory = working_directory(flags.cwd, root)?;
     for variable in flags.env {
         set_variable(&mut process.environment, variable);
@@ -159,34 +151,20 @@ fn set_variable(environment: &mut Vec<String>, variable: String) {
 }
 
 fn host_name() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The file systems that the sentry makes itself.
 fn virtual_mounts() -> Vec<MountSpec> {
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let shared_memory = MountSource::Tmpfs {
-        size: None,
-        mode: Some(0o1777),
-    };
+    let shared_memory = MountSource::Tmpfs { size: None, mode: Some(0o1777) };
     [
         ("/proc", MountSource::Proc, quiet),
         ("/sys", MountSource::Sysfs, quiet | MountFlags::RDONLY),
         ("/dev", MountSource::Dev, MountFlags::NOSUID),
-        (
-            "/dev/pts",
-            MountSource::Devpts,
-            MountFlags::NOSUID | MountFlags::NOEXEC,
-        ),
+        ("/dev/pts", MountSource::Devpts, MountFlags::NOSUID | MountFlags::NOEXEC),
         ("/dev/mqueue", MountSource::Mqueue, quiet),
-        (
-            "/dev/shm",
-            shared_memory,
-            MountFlags::NOSUID | MountFlags::NODEV,
-        ),
+        ("/dev/shm", shared_memory, MountFlags::NOSUID | MountFlags::NODEV),
     ]
     .into_iter()
     .map(|(destination, source, flags)| MountSpec {
@@ -198,11 +176,7 @@ fn virtual_mounts() -> Vec<MountSpec> {
 }
 
 fn volume_mount(volume: &Volume, trees: &mut Trees) -> Result<MountSpec> {
-    let flags = if volume.read_only {
-        MountFlags::RDONLY
-    } else {
-        MountFlags::empty()
-    };
+    let flags = if volume.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     Ok(MountSpec {
         destination: volume.destination.clone(),
         source: bundle::bind_source(&volume.source, volume.read_only, trees)?,

@@ -36,20 +36,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command(arguments: Arguments) -> Result<u8> {
-    let Arguments {
-        global,
-        bundle,
-        command,
-    } = arguments;
+    let Arguments { global, bundle, command } = arguments;
     match (command, bundle) {
         (Some(Command::Do(flags)), _) => launch(&global, |_| do_command::plan(flags)),
         (Some(Command::Run(flags)), _) => launch(&global, |log| run::plan(flags, log)),
         (Some(Command::Spec(flags)), _) => spec::write(&flags).map(|()| 0),
         (Some(Command::Platforms), _) => print::platforms().map(|()| 0),
         (Some(Command::Syscalls), _) => print::syscalls().map(|()| 0),
-        (None, Some(bundle)) => launch(&global, |log| {
-            run::plan(arguments::RunFlags::of_bundle(bundle), log)
-        }),
+        (None, Some(bundle)) => {
+            launch(&global, |log| run::plan(arguments::RunFlags::of_bundle(bundle), log))
+        }
         (None, None) => Err(Failure::new(
             "no command given",
             "try `sandbox-vmm do -- /bin/sh`, or `sandbox-vmm --help`",

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use sentry::syscalls::{SYSCALLS, Support};
+
 use crate::error::{Failure, Result};
 
 /// Prints each platform, whether it can be used, and why not.
@@ -17,7 +19,17 @@ pub fn platforms() -> Result<()> {
 /// # Errors
 /// If standard output is closed.
 pub fn syscalls() -> Result<()> {
-    output("")
+    let mut text = String::new();
+    for call in SYSCALLS {
+        let support = match call.support {
+            Support::Full => "full",
+            Support::Partial => "partial",
+        };
+        text.push_str(&format!("{:>3}  {:<24} {support:<8} {}", call.number, call.name, call.note));
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    output(&text)
 }
 
 fn output(text: &str) -> Result<()> {

@@ -17,17 +17,10 @@ const MAX_ID_BYTES: usize = 1024;
 /// # Errors
 /// If the bundle or the id is not valid, or a terminal is asked for where there is none.
 pub fn plan(flags: RunFlags, log: &Log) -> Result<LaunchPlan> {
-    let id = flags
-        .id
-        .unwrap_or_else(|| format!("run-{}", std::process::id()));
+    let id = flags.id.unwrap_or_else(|| format!("run-{}", std::process::id()));
     check_id(&id)?;
     let bundle = Bundle::load(&flags.bundle)?;
-    let mut plan = bundle.plan(
-        id,
-        BundleOptions {
-            overlay: flags.overlay,
-        },
-    )?;
+    let mut plan = bundle.plan(id, BundleOptions { overlay: flags.overlay })?;
     for section in bundle.ignored() {
         log.information(format_args!("config.json: {section} has no effect"));
     }

@@ -26,16 +26,8 @@ fn do_keeps_the_callers_world() {
     let process = &plan.container.process;
     assert_eq!(process.arguments, ["/bin/ls", "-l"]);
     assert_eq!(process.uid, rustix::process::getuid().as_raw());
-    assert_eq!(
-        process.working_directory,
-        std::env::current_dir().unwrap().to_str().unwrap()
-    );
-    assert!(
-        process
-            .environment
-            .iter()
-            .any(|variable| variable.starts_with("PATH="))
-    );
+    assert_eq!(process.working_directory, std::env::current_dir().unwrap().to_str().unwrap());
+    assert!(process.environment.iter().any(|variable| variable.starts_with("PATH=")));
     assert_eq!(plan.container.root.writes, RootWrites::Overlay);
     assert!(plan.trees.iter().all(|tree| tree.read_only));
 }
@@ -66,29 +58,14 @@ fn do_flags_change_it() {
     assert_eq!((process.uid, process.gid), (7, 8));
     assert_eq!(process.capabilities.effective, 0);
     assert_eq!(process.working_directory, "/tmp");
-    assert_eq!(
-        process
-            .environment
-            .iter()
-            .filter(|v| v.starts_with("A="))
-            .count(),
-        1
-    );
+    assert_eq!(process.environment.iter().filter(|v| v.starts_with("A=")).count(), 1);
     assert!(process.environment.contains(&"A=2".to_owned()));
-    assert!(
-        !process
-            .environment
-            .iter()
-            .any(|variable| variable.starts_with("PATH="))
-    );
+    assert!(!process.environment.iter().any(|variable| variable.starts_with("PATH=")));
     assert_eq!(plan.container.hostname, "box");
     assert_eq!(plan.container.root.writes, RootWrites::Through);
     let volume = plan.container.mounts.last().unwrap();
     assert_eq!((volume.destination.as_str(), volume.flags), ("/data", 1));
-    assert!(matches!(
-        volume.source,
-        MountSource::Device { device: 3, .. }
-    ));
+    assert!(matches!(volume.source, MountSource::Device { device: 3, .. }));
 }
 
 #[test]
@@ -113,10 +90,7 @@ fn malformed_flags_are_refused() {
         &["--platform", "qemu", "do", "ls"],
     ] {
         let arguments = [&["sandbox-vmm"], arguments].concat();
-        assert!(
-            Arguments::try_parse_from(&arguments).is_err(),
-            "{arguments:?}"
-        );
+        assert!(Arguments::try_parse_from(&arguments).is_err(), "{arguments:?}");
     }
 }
 
@@ -135,15 +109,8 @@ fn global_flags_stand_before_or_after_the_command() {
 #[test]
 fn kvm_is_refused_in_one_line() {
     let log = Log::open(LogLevel::Error, None).unwrap();
-    let failure = parse(&["--platform", "kvm", "do", "ls"])
-        .global
-        .settings(&log)
-        .unwrap_err();
-    assert!(
-        failure
-            .to_string()
-            .starts_with("the kvm platform is not built yet; ")
-    );
+    let failure = parse(&["--platform", "kvm", "do", "ls"]).global.settings(&log).unwrap_err();
+    assert!(failure.to_string().starts_with("the kvm platform is not built yet; "));
 }
 
 #[test]
@@ -158,9 +125,7 @@ fn a_bare_bundle_flag_means_run() {
 fn the_example_configuration_is_one_that_run_takes() {
     let config = spec::EXAMPLE.replace("\"rootfs\"", "\"/usr\"");
     let bundle = Bundle::parse("/".into(), config.as_bytes()).unwrap();
-    let plan = bundle
-        .plan("example".to_owned(), BundleOptions::default())
-        .unwrap();
+    let plan = bundle.plan("example".to_owned(), BundleOptions::default()).unwrap();
     assert_eq!(plan.container.mounts.len(), 6);
     assert!(bundle.ignored().is_empty());
 }

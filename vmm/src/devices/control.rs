@@ -54,13 +54,7 @@ impl Control {
         log: Rc<Log>,
         ending: Ending,
     ) -> Self {
-        Self {
-            from_host,
-            to_host,
-            pending: VecDeque::new(),
-            log,
-            ending,
-        }
+        Self { from_host, to_host, pending: VecDeque::new(), log, ending }
     }
 
     /// Tells the sentry `message`, now or when it has posted a buffer.
@@ -82,8 +76,7 @@ impl Control {
             };
             let bytes = message::encode(message).unwrap_or_default();
             let written = chain.writable.write(0, &bytes).map_or(0, |()| bytes.len());
-            self.from_host
-                .complete(chain.head(), u32::try_from(written).unwrap_or(0))?;
+            self.from_host.complete(chain.head(), u32::try_from(written).unwrap_or(0))?;
             self.pending.pop_front();
         }
         Ok(())
@@ -114,6 +107,13 @@ impl Control {
         }
     }
 
+    /// Serves both queues; if one is broken, that ends the sandbox.
+    pub fn serve_or_end(&mut self) {
+        if let Err(error) = self.serve() {
+            self.ending.broken("control device", error);
+        }
+    }
+
     fn serve(&mut self) -> Result<(), ControlError> {
         self.from_host.kick().clear();
         self.to_host.kick().clear();
@@ -129,18 +129,13 @@ fn decode(chain: &Chain) -> Result<SentryMessage, ControlError> {
         return Err(ControlError::Malformed);
     }
     let mut bytes = vec![0; length];
-    chain
-        .readable
-        .read(0, &mut bytes)
-        .map_err(|_| ControlError::Malformed)?;
+    chain.readable.read(0, &mut bytes).map_err(|_| ControlError::Malformed)?;
     message::decode(&bytes).map_err(|_| ControlError::Malformed)
 }
 
 /// `text` without what could steer the terminal that shows the log.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 impl MutEventSubscriber for Control {
@@ -154,9 +149,7 @@ impl MutEventSubscriber for Control {
     }
 
     fn process(&mut self, _events: Events, _ops: &mut EventOps) {
-        if let Err(error) = self.serve() {
-            self.ending.broken("control device", error);
-        }
+        self.serve_or_end();
     }
 }
 
@@ -184,30 +177,19 @@ mod tests {
     #[test]
     fn messages_wait_for_buffers() {
         let (mut driver, _to_host, mut control, _ending) = control();
-        let signal = HostMessage::Signal {
-            number: 15,
-            foreground: false,
-        };
+        let signal = HostMessage::Signal { number: 15, foreground: false };
         control.send(signal.clone()).unwrap();
         assert_eq!(driver.used_index(), 0);
         driver.post(b"", 64, 256);
         control.serve().unwrap();
-        assert_eq!(
-            message::decode::<HostMessage>(&driver.answer(0)),
-            Ok(signal)
-        );
+        assert_eq!(message::decode::<HostMessage>(&driver.answer(0)), Ok(signal));
     }
 
     #[test]
     fn pending_messages_are_bounded() {
         let (_driver, _to_host, mut control, _ending) = control();
         for _ in 0..10_000 {
-            control
-                .send(HostMessage::Resize {
-                    rows: 1,
-                    columns: 1,
-                })
-                .unwrap();
+            control.send(HostMessage::Resize { rows: 1, columns: 1 }).unwrap();
         }
         assert_eq!(control.pending.len(), MAX_PENDING);
     }
@@ -225,10 +207,7 @@ mod tests {
 
     #[test]
     fn log_lines_cannot_steer_the_terminal() {
-        assert_eq!(
-            printable("a\x1b[2Jb\r\nc"),
-            "a\u{fffd}[2Jb\u{fffd}\u{fffd}c"
-        );
+        assert_eq!(printable("a\x1b[2Jb\r\nc"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c");
     }
 
     proptest! {

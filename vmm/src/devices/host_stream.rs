@@ -70,11 +70,7 @@ impl HostStream {
             Some(reopened) => reopened,
             None => descriptor.try_clone_to_owned()?,
         };
-        Ok(Self {
-            descriptor,
-            direction,
-            method,
-        })
+        Ok(Self { descriptor, direction, method })
     }
 
     /// Reads into `buffer`: 0 is end of file.
@@ -101,11 +97,9 @@ impl HostStream {
     pub fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
         match self.method {
             Method::Direct => rustix::io::write(&self.descriptor, bytes),
-            Method::Socket => send(
-                &self.descriptor,
-                bytes,
-                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
-            ),
+            Method::Socket => {
+                send(&self.descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            }
             Method::PollFirst => {
                 self.check_ready(PollFlags::OUT)?;
                 let length = bytes.len().min(ATOMIC_PIPE_WRITE);
@@ -122,11 +116,7 @@ impl HostStream {
     fn check_ready(&self, flags: PollFlags) -> Result<(), Errno> {
         let mut polled = [PollFd::new(&self.descriptor, flags)];
         let ready = poll(&mut polled, Some(&Timespec::default()))?;
-        if ready == 0 {
-            Err(Errno::AGAIN)
-        } else {
-            Ok(())
-        }
+        if ready == 0 { Err(Errno::AGAIN) } else { Ok(()) }
     }
 }
 
@@ -144,11 +134,7 @@ fn reopen(descriptor: BorrowedFd<'_>, direction: Direction) -> Result<OwnedFd, E
         Direction::Output => OFlags::WRONLY,
     };
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
-    open(
-        path,
-        access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    open(path, access | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
 }
 
 #[cfg(test)]
@@ -190,13 +176,9 @@ mod tests {
 
     #[test]
     fn sockets_and_files_work_too() {
-        let (ours, theirs) = socketpair(
-            AddressFamily::UNIX,
-            SocketType::STREAM,
-            SocketFlags::empty(),
-            None,
-        )
-        .unwrap();
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None)
+                .unwrap();
         let input = HostStream::open(ours.as_fd(), Direction::Input).unwrap();
         let output = HostStream::open(theirs.as_fd(), Direction::Output).unwrap();
         let mut buffer = [0; 16];
@@ -213,11 +195,8 @@ mod tests {
     fn without_a_second_description_poll_is_asked_first() {
         let (read_end, write_end) = pipe().unwrap();
         let descriptor = write_end.as_fd().try_clone_to_owned().unwrap();
-        let stream = HostStream {
-            descriptor,
-            direction: Direction::Output,
-            method: Method::PollFirst,
-        };
+        let stream =
+            HostStream { descriptor, direction: Direction::Output, method: Method::PollFirst };
         let bytes = [7; 65536];
         assert_eq!(stream.write(&bytes), Ok(ATOMIC_PIPE_WRITE));
         while stream.write(&bytes).is_ok() {}

@@ -20,12 +20,7 @@ pub struct Input {
 impl Input {
     /// The stream from `host` to `queue`.
     pub const fn new(queue: DeviceQueue, host: HostStream) -> Self {
-        Self {
-            queue,
-            host,
-            current: None,
-            piece: Vec::new(),
-        }
+        Self { queue, host, current: None, piece: Vec::new() }
     }
 
     /// Fills `chain`, or keeps it if there is nothing to fill it with yet.
@@ -46,8 +41,7 @@ impl Input {
         };
         let bytes = self.piece.get(..count).unwrap_or_default();
         let written = chain.writable.write(0, bytes).map_or(0, |()| count);
-        self.queue
-            .complete(chain.head(), u32::try_from(written).unwrap_or(0))?;
+        self.queue.complete(chain.head(), u32::try_from(written).unwrap_or(0))?;
         Ok(None)
     }
 }

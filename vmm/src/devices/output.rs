@@ -35,12 +35,7 @@ enum Step {
 impl Output {
     /// The stream from `queue` to `host`.
     pub const fn new(queue: DeviceQueue, host: HostStream) -> Self {
-        Self {
-            queue,
-            host,
-            current: None,
-            piece: Vec::new(),
-        }
+        Self { queue, host, current: None, piece: Vec::new() }
     }
 
     /// Whether everything that the sentry posted is delivered.
@@ -65,12 +60,7 @@ impl Output {
             return Ok(Step::Moved);
         }
         self.piece.resize(length, 0);
-        if delivery
-            .chain
-            .readable
-            .read(delivery.written, &mut self.piece)
-            .is_err()
-        {
+        if delivery.chain.readable.read(delivery.written, &mut self.piece).is_err() {
             self.queue.complete(delivery.chain.head(), 0)?;
             return Ok(Step::Moved);
         }
@@ -82,10 +72,7 @@ impl Output {
         match self.host.write(&self.piece) {
             Ok(count) => {
                 let written = delivery.written.saturating_add(count);
-                self.current = Some(Delivery {
-                    written,
-                    ..delivery
-                });
+                self.current = Some(Delivery { written, ..delivery });
                 Ok(Step::Moved)
             }
             Err(Errno::INTR) => {

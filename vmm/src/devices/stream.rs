@@ -54,12 +54,7 @@ pub struct StreamEvents<P> {
 impl<P: Pump> StreamEvents<P> {
     /// Puts `pump` on a loop that ends when its queue breaks; `name` is for the message.
     pub const fn new(name: &'static str, pump: P, ending: Ending) -> Self {
-        Self {
-            name,
-            pump,
-            waits_for_host: false,
-            ending,
-        }
+        Self { name, pump, waits_for_host: false, ending }
     }
 
     /// The pump.
@@ -72,8 +67,7 @@ impl<P: Pump> StreamEvents<P> {
         if progress == Progress::ShareUsed {
             self.pump.kick().ring();
         }
-        self.wait_for_host(progress == Progress::HostBusy, ops)
-            .map_err(|error| error.to_string())
+        self.wait_for_host(progress == Progress::HostBusy, ops).map_err(|error| error.to_string())
     }
 
     /// Watches the host stream exactly while there is a reason to: a hang-up is reported whether

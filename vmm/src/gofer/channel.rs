@@ -113,10 +113,7 @@ impl Channel {
             return Err(Errno::CONNRESET);
         }
         let body = bytes.get(..received.bytes).ok_or(Errno::BADMSG)?;
-        if received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-        {
+        if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(Errno::BADMSG);
         }
         let body = message::decode(body).map_err(|_| Errno::BADMSG)?;

@@ -80,9 +80,7 @@ pub fn spawn(mounts: &[GoferMount]) -> Result<GoferProcess> {
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(remote)))
         .stdout(Stdio::null());
-    let child = inherit_nothing(&mut command)
-        .spawn()
-        .map_err(start_failure)?;
+    let child = inherit_nothing(&mut command).spawn().map_err(start_failure)?;
     // The command keeps its copy of the gofer's end, which would hide a hang-up.
     drop(command);
     let process = GoferProcess { child, channel };

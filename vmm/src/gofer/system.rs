@@ -17,9 +17,5 @@ pub fn inherit_nothing(command: &mut Command) -> &mut Command {
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -2,14 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    os::fd::OwnedFd,
     rc::Rc,
 };
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use guest_abi::control::HostMessage;
 
-use super::watch::Watch;
+use super::watch::{Watch, Watched};
 use crate::{
     devices::{End, Ending, StreamEvents, control::Control, input::Input, output::Output},
     error::{Failure, Result},
@@ -20,9 +19,9 @@ use crate::{
 type Shared<T> = Rc<RefCell<T>>;
 type Subscriber = Box<dyn MutEventSubscriber>;
 
-/// What the loop serves.
+/// Back ends that the loop serves.
 #[derive(Debug)]
-pub struct Served {
+pub struct Streams {
     /// Standard input.
     pub input: Input,
     /// Standard output.
@@ -31,12 +30,19 @@ pub struct Served {
     pub error: Output,
     /// Control device.
     pub control: Control,
+}
+
+/// All that the loop serves.
+#[derive(Debug)]
+pub struct Served {
+    /// Back ends.
+    pub streams: Streams,
     /// Signals to this process.
     pub signals: Signals,
     /// The host terminal, if the container has one.
     pub terminal: Option<RawMode>,
-    /// Descriptors that become readable when a part of the sandbox is gone, and what that means.
-    pub watched: Vec<(OwnedFd, String)>,
+    /// Parts of the sandbox whose end is its end.
+    pub watched: Vec<Watched>,
 }
 
 /// Serves until the sandbox ends, and until what its container wrote is delivered.
@@ -44,26 +50,25 @@ pub struct Served {
 /// # Errors
 /// If the host's epoll fails.
 pub fn run(served: Served, ending: &Ending) -> Result<End> {
+    let Served { streams, signals, terminal, watched } = served;
     let is_abandoned = Rc::new(Cell::new(false));
     let mut manager = EventManager::<Subscriber>::new().map_err(failed)?;
-    let outputs = [
-        ("standard output", served.output),
-        ("standard error", served.error),
-    ]
-    .map(|(name, output)| shared(StreamEvents::new(name, output, ending.clone())));
+    let outputs = [("standard output", streams.output), ("standard error", streams.error)]
+        .map(|(name, output)| shared(StreamEvents::new(name, output, ending.clone())));
     for output in &outputs {
         manager.add_subscriber(Box::new(Rc::clone(output)));
     }
-    let input = StreamEvents::new("standard input", served.input, ending.clone());
+    let input = StreamEvents::new("standard input", streams.input, ending.clone());
     manager.add_subscriber(Box::new(input));
-    let control = shared(served.control);
+    let control = shared(streams.control);
     manager.add_subscriber(Box::new(Rc::clone(&control)));
-    for (descriptor, meaning) in served.watched {
-        manager.add_subscriber(Box::new(Watch::new(descriptor, meaning, ending.clone())));
+    for watched in watched {
+        let watch = Watch::new(watched, Rc::clone(&control), ending.clone());
+        manager.add_subscriber(Box::new(watch));
     }
     manager.add_subscriber(Box::new(SignalEvents {
-        signals: served.signals,
-        terminal: served.terminal,
+        signals,
+        terminal,
         control,
         ending: ending.clone(),
         is_abandoned: Rc::clone(&is_abandoned),
@@ -81,9 +86,7 @@ fn shared<T>(value: T) -> Shared<T> {
 }
 
 fn are_delivered(outputs: &[Shared<StreamEvents<Output>>]) -> bool {
-    outputs
-        .iter()
-        .all(|output| output.borrow().pump().is_delivered().unwrap_or(true))
+    outputs.iter().all(|output| output.borrow().pump().is_delivered().unwrap_or(true))
 }
 
 /// Serves events until `done` answers.
@@ -134,10 +137,7 @@ impl SignalEvents {
                 foreground: received.is_from_terminal,
             },
         };
-        self.control
-            .borrow_mut()
-            .send(message)
-            .map_err(|error| error.to_string())
+        self.control.borrow_mut().send(message).map_err(|error| error.to_string())
     }
 
     /// Stops the sandbox as a job, and tells it the terminal's size when it goes on.
@@ -147,10 +147,7 @@ impl SignalEvents {
             return Ok(());
         };
         terminal.suspend().map_err(|error| error.to_string())?;
-        let resized = Received {
-            number: libc::SIGWINCH,
-            is_from_terminal: true,
-        };
+        let resized = Received { number: libc::SIGWINCH, is_from_terminal: true };
         self.take(resized)
     }
 }
@@ -168,5 +165,123 @@ impl MutEventSubscriber for SignalEvents {
                 self.ending.broken("signals", error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::fd::{AsFd, OwnedFd},
+        thread,
+    };
+
+    use guest_abi::{
+        control::{ExitStatus, LogLevel, SentryMessage},
+        device::DeviceKind,
+        message,
+    };
+    use rustix::pipe::pipe;
+
+    use super::*;
+    use crate::{
+        devices::host_stream::{Direction, HostStream},
+        logging::Log,
+        virtqueue::{Doorbell, driver::Driver},
+    };
+
+    /// The sentry's side of a sandbox, and the host's.
+    struct Rig {
+        output: Driver,
+        error: Driver,
+        reports: Driver,
+        /// Kept so that its queue stays open.
+        _others: [Driver; 2],
+        host_output: OwnedFd,
+        sentry_ended: Doorbell,
+    }
+
+    fn rig() -> (Rig, Served, Ending) {
+        let ending = Ending::default();
+        let (input_driver, input) = Driver::connect(DeviceKind::Console, 1 << 20);
+        let (output_driver, output) = Driver::connect(DeviceKind::Console, 1 << 20);
+        let (error_driver, error) = Driver::connect(DeviceKind::Console, 1 << 20);
+        let (messages_driver, from_host) = Driver::connect(DeviceKind::Control, 1 << 20);
+        let (reports_driver, to_host) = Driver::connect(DeviceKind::Control, 1 << 20);
+        let (host_output, write_end) = pipe().unwrap();
+        let (read_end, _) = pipe().unwrap();
+        let open = |end: &OwnedFd, direction| HostStream::open(end.as_fd(), direction).unwrap();
+        let log = Rc::new(Log::open(LogLevel::Error, None).unwrap());
+        let sentry_ended = Doorbell::new().unwrap();
+        let streams = Streams {
+            input: Input::new(input, open(&read_end, Direction::Input)),
+            output: Output::new(output, open(&write_end, Direction::Output)),
+            error: Output::new(error, open(&write_end, Direction::Output)),
+            control: Control::new(from_host, to_host, log, ending.clone()),
+        };
+        let descriptor = sentry_ended.as_fd().try_clone_to_owned().unwrap();
+        let served = Served {
+            streams,
+            signals: Signals::take_over().unwrap(),
+            terminal: None,
+            watched: vec![Watched { descriptor, meaning: "the sentry stopped" }],
+        };
+        let rig = Rig {
+            output: output_driver,
+            error: error_driver,
+            reports: reports_driver,
+            _others: [input_driver, messages_driver],
+            host_output,
+            sentry_ended,
+        };
+        (rig, served, ending)
+    }
+
+    fn report(driver: &mut Driver, message: &SentryMessage) {
+        driver.post(&message::encode(message).unwrap(), 64, 0);
+        driver.kick.ring();
+    }
+
+    #[test]
+    fn all_output_is_delivered_before_the_end() {
+        let (mut rig, served, ending) = rig();
+        let bytes = vec![7; 300_000];
+        rig.output.post(&bytes, 65_536, 0);
+        rig.output.kick.ring();
+        rig.error.post(b"error", 64, 0);
+        rig.error.kick.ring();
+        let status = ExitStatus::Code(4);
+        report(&mut rig.reports, &SentryMessage::Exited { status });
+        let reader = thread::spawn(move || {
+            let mut received = 0;
+            let mut buffer = [0; 4096];
+            while received < bytes.len() + 5 {
+                received += rustix::io::read(&rig.host_output, &mut buffer).unwrap();
+            }
+            received
+        });
+        assert_eq!(run(served, &ending), Ok(End::Exited(status)));
+        assert_eq!(reader.join().unwrap(), 300_005);
+    }
+
+    #[test]
+    fn a_last_word_counts_more_than_the_silence_after_it() {
+        let (mut rig, served, ending) = rig();
+        rig.sentry_ended.ring();
+        let status = ExitStatus::Signal(9);
+        report(&mut rig.reports, &SentryMessage::Exited { status });
+        assert_eq!(run(served, &ending), Ok(End::Exited(status)));
+
+        let (rig, served, ending) = self::rig();
+        rig.sentry_ended.ring();
+        assert_eq!(run(served, &ending), Ok(End::Broken("the sentry stopped".to_owned())));
+    }
+
+    #[test]
+    fn a_broken_queue_ends_the_sandbox() {
+        let (mut rig, served, ending) = rig();
+        rig.output.make_available(9999);
+        rig.output.kick.ring();
+        let Ok(End::Broken(message)) = run(served, &ending) else { panic!("not broken") };
+        assert!(message.starts_with("standard output: "), "{message}");
     }
 }

@@ -17,8 +17,5 @@ use settings::Settings;
 /// # Errors
 /// If the sandbox cannot be started.
 pub fn run(_plan: LaunchPlan, _settings: &Settings, _log: Log) -> Result<u8> {
-    Err(Failure::new(
-        "the sentry is not linked yet",
-        "wait for the next version",
-    ))
+    Err(Failure::new("the sentry is not linked yet", "wait for the next version"))
 }

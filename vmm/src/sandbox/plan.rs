@@ -47,17 +47,19 @@ impl Trees {
     /// If there are [`MAX_TREES`] already.
     pub fn add(&mut self, tree: Tree) -> Result<u16> {
         let count = self.0.len();
-        let index = u16::try_from(count)
-            .ok()
-            .filter(|_| count < MAX_TREES)
-            .ok_or_else(|| {
-                Failure::new(
-                    format_args!("the container has more than {MAX_TREES} bind mounts"),
-                    "mount a common parent directory instead",
-                )
-            })?;
+        let index = u16::try_from(count).ok().filter(|_| count < MAX_TREES).ok_or_else(|| {
+            Failure::new(
+                format_args!("the container has more than {MAX_TREES} bind mounts"),
+                "mount a common parent directory instead",
+            )
+        })?;
         self.0.push(tree);
         Ok(FIRST_TREE_DEVICE + index)
+    }
+
+    /// The trees with the indices of their devices.
+    pub fn devices(&self) -> impl Iterator<Item = (u16, &Tree)> {
+        (FIRST_TREE_DEVICE..).zip(&self.0)
     }
 
     /// The trees in device order.
@@ -72,11 +74,8 @@ mod tests {
 
     #[test]
     fn device_indices_follow_the_order_and_are_bounded() {
-        let tree = Tree {
-            path: PathBuf::from("/"),
-            read_only: true,
-            cache: CachePolicy::Exclusive,
-        };
+        let tree =
+            Tree { path: PathBuf::from("/"), read_only: true, cache: CachePolicy::Exclusive };
         let mut trees = Trees::default();
         for expected in 0..MAX_TREES {
             let device = trees.add(tree.clone()).unwrap();

@@ -1,40 +1,52 @@
 //! Notices when a part of the sandbox is gone.
 
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::{
+    cell::RefCell,
+    os::fd::{AsRawFd, OwnedFd},
+    rc::Rc,
+};
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
-use crate::devices::{End, Ending};
+use crate::devices::{End, Ending, control::Control};
 
-/// A descriptor that becomes readable when something is over that must not be.
+/// A descriptor that becomes readable when a part of the sandbox is gone.
+#[derive(Debug)]
+pub struct Watched {
+    /// The descriptor.
+    pub descriptor: OwnedFd,
+    /// What is gone, as a message.
+    pub meaning: &'static str,
+}
+
+/// Ends the loop when a [`Watched`] becomes readable.
 #[derive(Debug)]
 pub struct Watch {
-    descriptor: OwnedFd,
-    meaning: String,
+    watched: Watched,
+    control: Rc<RefCell<Control>>,
     ending: Ending,
 }
 
 impl Watch {
-    /// Ends the loop with `meaning` when `descriptor` becomes readable.
-    pub const fn new(descriptor: OwnedFd, meaning: String, ending: Ending) -> Self {
-        Self {
-            descriptor,
-            meaning,
-            ending,
-        }
+    /// Ends the loop through `ending`, unless the sentry has a last word on `control`.
+    pub const fn new(watched: Watched, control: Rc<RefCell<Control>>, ending: Ending) -> Self {
+        Self { watched, control, ending }
     }
 }
 
 impl MutEventSubscriber for Watch {
     fn init(&mut self, ops: &mut EventOps) {
-        let events = Events::new_raw(self.descriptor.as_raw_fd(), EventSet::IN);
+        let events = Events::new_raw(self.watched.descriptor.as_raw_fd(), EventSet::IN);
         if let Err(error) = ops.add(events) {
-            self.ending.broken(&self.meaning, error);
+            self.ending.broken(self.watched.meaning, error);
         }
     }
 
     fn process(&mut self, events: Events, ops: &mut EventOps) {
-        self.ending.set(End::Broken(self.meaning.clone()));
+        // The sentry reports how its container ended and stops; which of the two descriptors
+        // epoll(7) shows first is chance.
+        self.control.borrow_mut().serve_or_end();
+        self.ending.set(End::Broken(self.watched.meaning.to_owned()));
         // It stays readable; once is enough.
         let _ = ops.remove(events);
     }

@@ -36,11 +36,7 @@ pub struct Buffers {
 
 impl Buffers {
     pub(super) fn new(window: Window) -> Self {
-        Self {
-            window,
-            ranges: SmallVec::new(),
-            length: 0,
-        }
+        Self { window, ranges: SmallVec::new(), length: 0 }
     }
 
     /// Appends the buffer of `length` bytes at `address`.
@@ -149,10 +145,7 @@ impl Buffers {
         let mut start = 0;
         for range in &self.ranges {
             let skip = offset.saturating_sub(start).min(range.length);
-            let take = end
-                .saturating_sub(start)
-                .min(range.length)
-                .saturating_sub(skip);
+            let take = end.saturating_sub(start).min(range.length).saturating_sub(skip);
             if take > 0 {
                 let slice = memory.get_slice(range.address, range.length);
                 let slice = slice.and_then(|slice| Ok(slice.subslice(skip, take)?));
@@ -170,9 +163,7 @@ impl Buffers {
         offset: usize,
         length: usize,
     ) -> io::Result<(SmallVec<[libc::iovec; 8]>, libc::c_int)> {
-        let slices = self
-            .slices(offset, length)
-            .map_err(|_| invalid_argument())?;
+        let slices = self.slices(offset, length).map_err(|_| invalid_argument())?;
         let vectors: SmallVec<[libc::iovec; 8]> = slices
             .iter()
             .map(|slice| libc::iovec {

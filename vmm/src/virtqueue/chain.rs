@@ -36,20 +36,10 @@ impl Chain {
             if misplaced || count >= usize::from(MAX_QUEUE_SIZE) {
                 return Err(BadChain);
             }
-            let buffers = if descriptor.is_write_only() {
-                &mut writable
-            } else {
-                &mut readable
-            };
-            buffers
-                .push(descriptor.addr(), descriptor.len())
-                .map_err(|_| BadChain)?;
+            let buffers = if descriptor.is_write_only() { &mut writable } else { &mut readable };
+            buffers.push(descriptor.addr(), descriptor.len()).map_err(|_| BadChain)?;
         }
-        Ok(Self {
-            head,
-            readable,
-            writable,
-        })
+        Ok(Self { head, readable, writable })
     }
 
     /// Index of the head descriptor, which names the chain in the rings.

@@ -54,12 +54,7 @@ impl DeviceQueue {
         if !queue.is_valid(&*window.memory) {
             return Err(QueueError::BadLayout);
         }
-        Ok(Self {
-            queue,
-            window,
-            kick,
-            call,
-        })
+        Ok(Self { queue, window, kick, call })
     }
 
     /// The doorbell that the driver rings.
@@ -120,9 +115,7 @@ impl DeviceQueue {
     /// # Errors
     /// [`QueueError::Broken`].
     pub fn has_available(&self) -> Result<bool, QueueError> {
-        let index = self
-            .queue
-            .avail_idx(&*self.window.memory, Ordering::Acquire)?;
+        let index = self.queue.avail_idx(&*self.window.memory, Ordering::Acquire)?;
         Ok(index.0 != self.queue.next_avail())
     }
 
@@ -155,10 +148,7 @@ mod tests {
         let mut question = [0; 13];
         chain.readable.read(10, &mut question).unwrap();
         assert_eq!(&question, b"x times nine?");
-        assert_eq!(
-            chain.readable.read(11, &mut question),
-            Err(super::super::OutOfBounds)
-        );
+        assert_eq!(chain.readable.read(11, &mut question), Err(super::super::OutOfBounds));
         chain.writable.write(2, b"forty-two").unwrap();
         assert!(chain.writable.write(4, b"forty-two").is_err());
         device.complete(chain.head(), 11).unwrap();

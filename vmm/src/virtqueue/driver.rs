@@ -36,10 +36,7 @@ impl Driver {
     pub fn connect(kind: DeviceKind, size: u64) -> (Self, DeviceQueue) {
         let (descriptor, memfd) = device(kind, size);
         let driver = Self::new(&descriptor, memfd);
-        let (kick, call) = (
-            driver.kick.try_clone().unwrap(),
-            driver.call.try_clone().unwrap(),
-        );
+        let (kick, call) = (driver.kick.try_clone().unwrap(), driver.call.try_clone().unwrap());
         let queue = DeviceQueue::new(driver.window.clone(), &driver.queue, kick, call).unwrap();
         (driver, queue)
     }
@@ -63,16 +60,11 @@ impl Driver {
         let mut address = self.buffers;
         let readable = request.chunks(piece).map(|part| (Some(part), part.len()));
         let room = std::iter::repeat_n(piece, reply_room / piece).chain([reply_room % piece]);
-        let writable = room
-            .filter(|&length| length > 0)
-            .map(|length| (None, length));
+        let writable = room.filter(|&length| length > 0).map(|length| (None, length));
         let mut parts = readable.chain(writable).peekable();
         while let Some((data, length)) = parts.next() {
             if let Some(data) = data {
-                self.window
-                    .memory
-                    .write_slice(data, GuestAddress(address))
-                    .unwrap();
+                self.window.memory.write_slice(data, GuestAddress(address)).unwrap();
             }
             let mut flags = DescriptorFlags::empty();
             flags.set(DescriptorFlags::NEXT, parts.peek().is_some());
@@ -90,35 +82,24 @@ impl Driver {
         let memory = &self.window.memory;
         memory.write_obj(address, at).unwrap();
         memory.write_obj(length, GuestAddress(at.0 + 8)).unwrap();
-        memory
-            .write_obj(flags.bits(), GuestAddress(at.0 + 12))
-            .unwrap();
-        memory
-            .write_obj(index + 1, GuestAddress(at.0 + 14))
-            .unwrap();
+        memory.write_obj(flags.bits(), GuestAddress(at.0 + 12)).unwrap();
+        memory.write_obj(index + 1, GuestAddress(at.0 + 14)).unwrap();
     }
 
     /// Makes the chain at `head` available.
     pub fn make_available(&mut self, head: u16) {
         let memory = &self.window.memory;
         let slot = u64::from(self.posted % self.queue.size);
-        memory
-            .write_obj(head, GuestAddress(self.queue.available_ring + 4 + 2 * slot))
-            .unwrap();
+        memory.write_obj(head, GuestAddress(self.queue.available_ring + 4 + 2 * slot)).unwrap();
         self.posted = self.posted.wrapping_add(1);
         let index = GuestAddress(self.queue.available_ring + 2);
-        memory
-            .store(self.posted, index, std::sync::atomic::Ordering::Release)
-            .unwrap();
+        memory.store(self.posted, index, std::sync::atomic::Ordering::Release).unwrap();
     }
 
     /// Index of the used ring.
     pub fn used_index(&self) -> u16 {
         let index = GuestAddress(self.queue.used_ring + 2);
-        self.window
-            .memory
-            .load(index, std::sync::atomic::Ordering::Acquire)
-            .unwrap()
+        self.window.memory.load(index, std::sync::atomic::Ordering::Acquire).unwrap()
     }
 
     /// What was written by the device in answer to the last `post` of a request of `request_length`
@@ -126,10 +107,7 @@ impl Driver {
     pub fn answer(&self, request_length: usize) -> Vec<u8> {
         let mut answer = vec![0; self.used_length().try_into().unwrap()];
         let start = self.buffers + u64::try_from(request_length).unwrap();
-        self.window
-            .memory
-            .read_slice(&mut answer, GuestAddress(start))
-            .unwrap();
+        self.window.memory.read_slice(&mut answer, GuestAddress(start)).unwrap();
         answer
     }
 
@@ -137,10 +115,7 @@ impl Driver {
     pub fn used_length(&self) -> u32 {
         let slot = u64::from(self.used_index().wrapping_sub(1) % self.queue.size);
         let element = GuestAddress(self.queue.used_ring + 4 + 8 * slot);
-        self.window
-            .memory
-            .read_obj(GuestAddress(element.0 + 4))
-            .unwrap()
+        self.window.memory.read_obj(GuestAddress(element.0 + 4)).unwrap()
     }
 
     /// Sets the flags of the available ring.

@@ -46,14 +46,8 @@ impl Window {
             return Err(WindowError::TooShort { expected, actual });
         }
         let size = usize::try_from(expected).map_err(|_| WindowError::TooLarge)?;
-        let range = (
-            GuestAddress(device.window_base),
-            size,
-            Some(FileOffset::new(file, 0)),
-        );
+        let range = (GuestAddress(device.window_base), size, Some(FileOffset::new(file, 0)));
         let memory = GuestMemoryMmap::from_ranges_with_files([range])?;
-        Ok(Self {
-            memory: Arc::new(memory),
-        })
+        Ok(Self { memory: Arc::new(memory) })
     }
 }
