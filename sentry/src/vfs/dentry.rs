@@ -100,6 +100,13 @@ impl Dentry {
         Arc::new(Self::with_place(inode, place, self.cache.clone()))
     }
 
+    /// A dentry of a file in the file system of `directory` that has no name (O_TMPFILE).
+    pub fn unnamed(directory: &Arc<Self>, inode: Arc<dyn Inode>) -> Arc<Self> {
+        let name = Arc::from(&b"#tmpfile"[..]);
+        let place = Place { parent: Some(directory.clone()), name, removed: true };
+        Arc::new(Self::with_place(inode, place, directory.cache.clone()))
+    }
+
     /// The directory it is in; `None` for the root of a file system.
     pub fn parent(&self) -> Option<Arc<Self>> {
         self.place.lock().parent.clone()

@@ -169,6 +169,14 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
+    /// Makes a regular file without a name in this directory's file system (O_TMPFILE).
+    ///
+    /// # Errors
+    /// ENOSPC, EROFS, EOPNOTSUPP where there is no such thing.
+    async fn create_unnamed(&self, _new: NewInode) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Makes `name` another link to `target`, an inode of the same file system.
     ///
     /// # Errors

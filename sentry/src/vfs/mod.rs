@@ -10,6 +10,7 @@ mod file;
 mod fs_context;
 mod inode;
 mod mount;
+pub mod operations;
 mod path;
 pub mod permission;
 mod sleep_mutex;

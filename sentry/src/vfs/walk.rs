@@ -119,7 +119,7 @@ pub async fn walk_parent(
 ) -> Result<(Path, Last)> {
     let mut walker = Walker::new(*context, start, name, flags, true)?;
     walker.run().await?;
-    Ok(walker.into_parent())
+    Ok(walker.parent())
 }
 
 /// The dentry called `name` in `directory`, whose search permission has been checked; mounts on it
@@ -232,19 +232,35 @@ impl<'a> Walker<'a> {
     }
 
     /// The directory arrived at and the component left over.
-    pub fn into_parent(self) -> (Path, Last) {
+    pub fn parent(&self) -> (Path, Last) {
         let last = match self.component() {
             None => Last::Root,
             Some(component) => match &self.name[component.start..component.end] {
                 b"." => Last::Dot,
                 b".." => Last::DotDot,
-                name => Last::Name {
-                    name: name.to_vec(),
-                    directory: component.slash,
-                },
+                name => Last::Name { name: name.to_vec(), directory: component.slash },
             },
         };
-        (self.at, last)
+        (self.at.clone(), last)
+    }
+
+    /// Where the component left over, which is `child` and no link, leads: across its mounts.
+    pub fn child(&mut self, child: Arc<Dentry>) -> Result<Path> {
+        if child.is_mount_point()
+            && let Some(mount) = self.at.mount.child_at(&child)
+        {
+            self.cross(mount)?;
+        } else {
+            self.at.dentry = child;
+        }
+        Ok(self.at.clone())
+    }
+
+    /// Follows `link`, the component left over: to a place if it is a magic link, else the walk
+    /// goes on along its target.
+    pub async fn read_last_link(&mut self, link: &Arc<Dentry>) -> Result<Option<Path>> {
+        self.read_link(link).await?;
+        Ok((self.position >= self.name.len()).then(|| self.at.clone()))
     }
 
     /// Walks to the end.
