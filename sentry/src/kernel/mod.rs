@@ -54,6 +54,8 @@ pub struct Kernel {
     pub timers: Timers,
     /// Device drivers, polled for completions by every executor.
     pub drivers: RwLock<alloc::vec::Vec<Arc<dyn Driver>>>,
+    /// Cached names and what else file systems share.
+    pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
     /// Tasks and processes.
@@ -90,6 +92,7 @@ impl Kernel {
             platform,
             timers: Timers::default(),
             drivers: RwLock::new(alloc::vec::Vec::new()),
+            vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
             processes: ProcessTable::default(),
             random: Random::new(boot_info.random_seed),

@@ -68,11 +68,7 @@ pub enum Cached {
 impl Dentry {
     /// The root of a file system.
     pub fn new_root(inode: Arc<dyn Inode>, cache: Arc<DentryCache>) -> Arc<Self> {
-        let place = Place {
-            parent: None,
-            name: Arc::from(&b"/"[..]),
-            removed: false,
-        };
+        let place = Place { parent: None, name: Arc::from(&b"/"[..]), removed: false };
         Arc::new(Self::with_place(inode, place, cache))
     }
 
@@ -92,11 +88,7 @@ impl Dentry {
 
     /// A dentry below this one that the cache does not know.
     pub fn uncached_child(self: &Arc<Self>, name: Name, inode: Arc<dyn Inode>) -> Arc<Self> {
-        let place = Place {
-            parent: Some(self.clone()),
-            name,
-            removed: false,
-        };
+        let place = Place { parent: Some(self.clone()), name, removed: false };
         Arc::new(Self::with_place(inode, place, self.cache.clone()))
     }
 
@@ -193,9 +185,7 @@ impl Dentry {
             return Err(StaleAnswer);
         }
         if let Some(Some(known)) = children.entries.get(name)
-            && answer
-                .as_ref()
-                .is_some_and(|inode| Arc::ptr_eq(inode, &known.inode))
+            && answer.as_ref().is_some_and(|inode| Arc::ptr_eq(inode, &known.inode))
         {
             return Ok(Some(known.clone()));
         }
@@ -243,11 +233,8 @@ impl Dentry {
         if let Some(replaced) = new_directory.set_entry(&name, Some(child.clone())) {
             replaced.place.lock().removed = true;
         }
-        *child.place.lock() = Place {
-            parent: Some(new_directory.clone()),
-            name: name.clone(),
-            removed: false,
-        };
+        *child.place.lock() =
+            Place { parent: Some(new_directory.clone()), name: name.clone(), removed: false };
         self.cache.added(new_directory, name);
     }
 
@@ -259,16 +246,10 @@ impl Dentry {
         let (first_name, second_name) = (first.name(), second.name());
         first_parent.set_entry(&first_name, Some(second.clone()));
         second_parent.set_entry(&second_name, Some(first.clone()));
-        *first.place.lock() = Place {
-            parent: Some(second_parent),
-            name: second_name,
-            removed: false,
-        };
-        *second.place.lock() = Place {
-            parent: Some(first_parent),
-            name: first_name,
-            removed: false,
-        };
+        *first.place.lock() =
+            Place { parent: Some(second_parent), name: second_name, removed: false };
+        *second.place.lock() =
+            Place { parent: Some(first_parent), name: first_name, removed: false };
     }
 
     fn set_entry(&self, name: &Name, child: Option<Arc<Self>>) -> Option<Arc<Self>> {
@@ -287,15 +268,9 @@ impl Dentry {
         let mut below = self.clone();
         while let Some(parent) = below.parent() {
             if parent.caching != Caching::Stable {
-                below
-                    .mounts
-                    .fetch_add(u32::from(!Arc::ptr_eq(&below, self)), Ordering::AcqRel);
+                below.mounts.fetch_add(u32::from(!Arc::ptr_eq(&below, self)), Ordering::AcqRel);
             }
-            parent
-                .children
-                .write()
-                .entries
-                .insert(below.name(), Some(below.clone()));
+            parent.children.write().entries.insert(below.name(), Some(below.clone()));
             below = parent;
         }
     }
@@ -306,9 +281,7 @@ impl Dentry {
         let mut below = self.clone();
         while let Some(parent) = below.parent() {
             if parent.caching != Caching::Stable {
-                below
-                    .mounts
-                    .fetch_sub(u32::from(!Arc::ptr_eq(&below, self)), Ordering::AcqRel);
+                below.mounts.fetch_sub(u32::from(!Arc::ptr_eq(&below, self)), Ordering::AcqRel);
             }
             below = parent;
         }
@@ -341,11 +314,7 @@ impl Dentry {
     fn take_children(&self) -> Vec<Arc<Self>> {
         let mut children = self.children.write();
         children.generation += 1;
-        children
-            .entries
-            .drain()
-            .filter_map(|(_, child)| child)
-            .collect()
+        children.entries.drain().filter_map(|(_, child)| child).collect()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod operations;
 mod path;
 pub mod permission;
 mod sleep_mutex;
+mod state;
 mod walk;
 
 pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, InodeKey, Timestamp};
@@ -33,6 +34,7 @@ pub use mount::{Mount, MountFlags, Namespace};
 pub use path::Path;
 pub use permission::AccessMode;
 pub use sleep_mutex::{SleepGuard, SleepMutex};
+pub use state::Vfs;
 pub use walk::{
     Last, NAME_MAX, PATH_MAX, WalkContext, WalkFlags, lookup_child, try_walk, walk, walk_parent,
 };

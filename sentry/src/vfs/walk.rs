@@ -325,12 +325,7 @@ impl<'a> Walker<'a> {
         let length = self.name[start..].iter().position(|byte| *byte == b'/');
         let end = length.map_or(self.name.len(), |length| start + length);
         let is_last = self.name[end..].iter().all(|byte| *byte == b'/');
-        Some(Component {
-            start,
-            end,
-            is_last,
-            slash: end < self.name.len(),
-        })
+        Some(Component { start, end, is_last, slash: end < self.name.len() })
     }
 
     fn consume(&mut self, component: &Component) {
@@ -457,9 +452,7 @@ impl<'a> Walker<'a> {
         if target.is_empty() {
             return Err(Errno::ENOENT);
         }
-        let rest = self
-            .component()
-            .map_or(&[][..], |component| &self.name[component.end..]);
+        let rest = self.component().map_or(&[][..], |component| &self.name[component.end..]);
         self.name = Cow::Owned([target, rest].concat());
         self.position = 0;
         if target[0] == b'/' {
@@ -474,9 +467,7 @@ impl<'a> Walker<'a> {
         if self.flags.contains(WalkFlags::NO_MAGIC_LINKS) {
             return Err(Errno::ELOOP);
         }
-        if self
-            .flags
-            .intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT)
+        if self.flags.intersects(WalkFlags::BENEATH | WalkFlags::IN_ROOT)
             || self.flags.contains(WalkFlags::NO_CROSSING)
                 && !Arc::ptr_eq(&target.mount, &self.at.mount)
         {

@@ -153,11 +153,7 @@ async fn open_temporary(
 ///
 /// # Errors
 /// As open(2).
-pub async fn open_path(
-    context: &WalkContext<'_>,
-    path: Path,
-    flags: OpenFlags,
-) -> Result<Opened> {
+pub async fn open_path(context: &WalkContext<'_>, path: Path, flags: OpenFlags) -> Result<Opened> {
     let kind = path.inode().kind();
     match kind {
         FileKind::SymbolicLink => return Err(Errno::ELOOP),

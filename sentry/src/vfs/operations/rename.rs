@@ -107,7 +107,11 @@ fn check_shape(
     }
     match target {
         Some(target) if mode == RenameMode::Exchange => {
-            if new.slash && !is_directory(target) { Err(Errno::ENOTDIR) } else { Ok(()) }
+            if new.slash && !is_directory(target) {
+                Err(Errno::ENOTDIR)
+            } else {
+                Ok(())
+            }
         }
         Some(target) if is_directory(source) && !is_directory(target) => Err(Errno::ENOTDIR),
         Some(target) if !is_directory(source) && is_directory(target) => Err(Errno::EISDIR),
