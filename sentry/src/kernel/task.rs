@@ -9,7 +9,11 @@ use super::{
     Credentials, Deadline, Kernel, Process, Runnable, Usage, WaitReason, WaitStatus,
     signal::{AlternateStack, PendingSignals, SignalSet},
 };
-use crate::{mm::Mm, platform::UserContext};
+use crate::{
+    mm::Mm,
+    platform::UserContext,
+    vfs::{FdTable, FsContext},
+};
 
 /// Length of a task's name with its final NUL (TASK_COMM_LEN; prctl(2), PR_SET_NAME).
 pub const TASK_NAME_LENGTH: usize = 16;
@@ -23,6 +27,8 @@ pub struct Task {
     pub runnable: Arc<Runnable>,
     credentials: SpinMutex<Arc<Credentials>>,
     mm: SpinMutex<Option<Arc<Mm>>>,
+    files: SpinMutex<Option<Arc<FdTable>>>,
+    fs: SpinMutex<Option<Arc<FsContext>>>,
     name: SpinMutex<[u8; TASK_NAME_LENGTH]>,
     wait_reason: SpinMutex<WaitReason>,
     pub(super) signals: SpinMutex<TaskSignals>,
@@ -57,6 +63,10 @@ pub struct Current {
     pub kernel: Arc<Kernel>,
     /// Its address space.
     pub mm: Arc<Mm>,
+    /// Its file descriptors.
+    pub files: Arc<FdTable>,
+    /// Its root, working directory and umask.
+    pub fs: Arc<FsContext>,
     /// Its processor state.
     pub context: UserContext,
     /// Where to write 0 and wake a futex at exit (set_tid_address(2)); 0 if nowhere.
@@ -78,6 +88,8 @@ pub(super) struct NewTask {
     pub runnable: Arc<Runnable>,
     pub credentials: Arc<Credentials>,
     pub mm: Arc<Mm>,
+    pub files: Arc<FdTable>,
+    pub fs: Arc<FsContext>,
     pub name: [u8; TASK_NAME_LENGTH],
     pub blocked: SignalSet,
 }
@@ -91,6 +103,8 @@ impl Task {
             runnable: new.runnable,
             credentials: SpinMutex::new(new.credentials),
             mm: SpinMutex::new(Some(new.mm)),
+            files: SpinMutex::new(Some(new.files)),
+            fs: SpinMutex::new(Some(new.fs)),
             name: SpinMutex::new(new.name),
             wait_reason: SpinMutex::default(),
             signals: SpinMutex::new(TaskSignals { blocked: new.blocked, ..Default::default() }),
@@ -131,6 +145,24 @@ impl Task {
 
     pub(super) fn set_mm(&self, mm: Option<Arc<Mm>>) {
         let _old = core::mem::replace(&mut *self.mm.lock(), mm);
+    }
+
+    /// Its file descriptors; `None` once it has exited.
+    pub fn files(&self) -> Option<Arc<FdTable>> {
+        self.files.lock().clone()
+    }
+
+    /// Its root, working directory and umask; `None` once it has exited.
+    pub fn fs(&self) -> Option<Arc<FsContext>> {
+        self.fs.lock().clone()
+    }
+
+    /// Gives up files and file-system context, at exit.
+    pub(super) fn release_files(&self) {
+        // Dropped after the locks are released: closing the last descriptor of a file calls it.
+        let files = self.files.lock().take();
+        let fs = self.fs.lock().take();
+        drop((files, fs));
     }
 
     /// Its name, padded with NUL.
@@ -192,6 +224,18 @@ impl Current {
     /// Its credentials.
     pub fn credentials(&self) -> Arc<Credentials> {
         self.task.credentials()
+    }
+
+    /// Replaces its table of file descriptors (unshare(2), CLONE_FILES).
+    pub fn set_files(&mut self, files: Arc<FdTable>) {
+        self.files = files.clone();
+        let _old = self.task.files.lock().replace(files);
+    }
+
+    /// Replaces its file-system context (unshare(2), CLONE_FS).
+    pub fn set_fs(&mut self, fs: Arc<FsContext>) {
+        self.fs = fs.clone();
+        let _old = self.task.fs.lock().replace(fs);
     }
 
     /// The deadline `nanoseconds` from now; that of the first try if the call was interrupted and
