@@ -56,27 +56,30 @@ pub enum Command {
     Syscalls,
 }
 
+/// Heading of the flags that every command takes.
+const SANDBOX: &str = "Sandbox options";
+
 /// Flags of every command that starts a sandbox.
 #[derive(Args, Debug)]
 pub struct GlobalFlags {
     /// How user code runs.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "NAME")]
+    #[arg(long, global = true, help_heading = SANDBOX, value_enum, default_value_t, value_name = "NAME")]
     pub platform: PlatformFlag,
     /// Log every system call with its arguments and result.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SANDBOX)]
     pub strace: bool,
     /// Log everything, not only warnings and errors.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = SANDBOX)]
     pub debug: bool,
     /// Append the log to this file instead of writing it to standard error.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = SANDBOX, value_name = "FILE")]
     pub log: Option<PathBuf>,
     /// Memory of the sandbox, for example 512m or 4g; the host provides it as it is used
     /// [default: half of the host's].
-    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_memory)]
+    #[arg(long, global = true, help_heading = SANDBOX, value_name = "SIZE", value_parser = parse_memory)]
     pub memory: Option<u64>,
     /// Number of executors: how much user code runs at a time [default: the host's processors].
-    #[arg(long, alias = "cpus", global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, alias = "cpus", global = true, help_heading = SANDBOX, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub executors: Option<u16>,
 }
 

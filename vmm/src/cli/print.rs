@@ -11,7 +11,16 @@ use crate::error::{Failure, Result};
 /// # Errors
 /// If standard output is closed.
 pub fn platforms() -> Result<()> {
-    output("kvm     unusable  not built yet\nptrace  usable    chosen by --platform=auto\n")
+    let kvm = match platform_kvm::self_test::run() {
+        Ok(()) => "this host's KVM works, but the kvm platform is not built yet".to_owned(),
+        Err(reason) => reason.to_string(),
+    };
+    let rows = [("kvm", false, kvm.as_str()), ("ptrace", true, "chosen by --platform=auto")];
+    let line = |(name, is_usable, reason): (&str, bool, &str)| {
+        let verdict = if is_usable { "usable" } else { "unusable" };
+        format!("{name:<7} {verdict:<9} {reason}\n")
+    };
+    output(&rows.map(line).concat())
 }
 
 /// Prints the sentry's system-call table.
