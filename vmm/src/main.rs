@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use sandbox_vmm::{cli, gofer};
+
 fn main() -> ExitCode {
-    sandbox_vmm::cli::main()
+    // A sandbox process starts its gofer from the same binary.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == gofer::SUBCOMMAND) {
+        return gofer::main();
+    }
+    cli::main()
 }

@@ -18,8 +18,10 @@
 //!   the mode of the request: the umask is already applied.
 //! - `OPEN` and `CREATE` honour the access mode, `O_TRUNC`, `O_EXCL` and `O_SYNC`/`O_DSYNC`; other
 //!   flags are the sentry's own. Where a write goes is decided by [`WriteIn::offset`] alone.
-//! - Devices, FIFOs and sockets can be made, looked up, renamed and removed but not opened
-//!   (`EACCES`): what opens them is the sentry.
+//! - Devices, FIFOs and sockets are looked up, renamed and removed but never opened (`EACCES`):
+//!   what opens them is the sentry. FIFOs and sockets can be made, devices not (`EPERM`), since on
+//!   a shared directory they would be devices for the host's users too. Nor are files of the
+//!   host's procfs opened (`EACCES`).
 //! - `SETATTR` of the size kills set-ID bits only if `KILL_SUIDGID` asks for it.
 //! - The validity times in replies are zero: how long to cache is the sentry's decision
 //!   ([`crate::container::CachePolicy`]).

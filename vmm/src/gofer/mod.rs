@@ -1,10 +1,14 @@
-//! The gofer: the process that serves a container's files.
+//! The gofer: the process that serves a container's files. See README.md beside this file.
 
 mod channel;
+mod child;
+mod jail;
 mod process;
+pub mod server;
 mod system;
 
-pub use process::{GoferMount, GoferProcess, spawn};
+pub use child::main;
+pub use process::{GoferMount, GoferProcess, spawn, spawn_from};
 
-/// The hidden subcommand under which the binary runs as a gofer.
+/// The hidden subcommand under which the binary runs [`main`].
 pub const SUBCOMMAND: &str = "gofer";

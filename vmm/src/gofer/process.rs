@@ -5,7 +5,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -73,8 +73,16 @@ impl Drop for GoferProcess {
 /// # Errors
 /// If the process cannot be started or a source cannot be served.
 pub fn spawn(mounts: &[GoferMount]) -> Result<GoferProcess> {
+    spawn_from(Path::new("/proc/self/exe"), mounts)
+}
+
+/// The same with the `sandbox-vmm` binary at `executable`, for processes that are not it.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<GoferProcess> {
     let (channel, remote) = Channel::pair().map_err(start_failure)?;
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = Command::new(executable);
     command
         .arg(SUBCOMMAND)
         .env_clear()

@@ -1,7 +1,16 @@
 //! The system calls that no crate wraps safely.
 #![allow(unsafe_code, reason = "leaf module: direct system calls")]
 
-use std::{io, os::unix::process::CommandExt, process::Command};
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::CommandExt,
+    },
+    process::Command,
+};
+
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 /// Makes `command` pass on no descriptor but the standard three, whether or not those that opened
 /// the others thought of O_CLOEXEC (close_range(2)).
@@ -14,6 +23,52 @@ pub fn inherit_nothing(command: &mut Command) -> &mut Command {
     // SAFETY: the closure runs between fork and execve and makes one system call, which is
     // async-signal-safe; it neither allocates nor locks.
     unsafe { command.pre_exec(close) }
+}
+
+/// `struct mount_attr` of `linux/mount.h`.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// `MOUNT_ATTR_RDONLY` of `linux/mount.h`.
+pub const MOUNT_READ_ONLY: u64 = 1;
+/// `MOUNT_ATTR_NOSUID`, `MOUNT_ATTR_NODEV` and `MOUNT_ATTR_NOEXEC`.
+pub const MOUNT_DATA_ONLY: u64 = 2 | 4 | 8;
+
+/// Sets `attributes` (`MOUNT_ATTR_*`) on the mount tree whose root `tree` is (mount_setattr(2)).
+///
+/// # Errors
+/// Those of mount_setattr(2).
+pub fn set_mount_attributes(tree: impl AsFd, attributes: u64) -> io::Result<()> {
+    let request = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the path is a valid C string, and `request` is valid for its size.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const request,
+            size_of::<MountAttributes>(),
+        )
+    };
+    check(result)
+}
+
+/// Gives this process its own mount, IPC and network namespaces (unshare(2)).
+///
+/// # Errors
+/// `EPERM` without CAP_SYS_ADMIN.
+pub fn leave_namespaces() -> io::Result<()> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWNET;
+    // SAFETY: the flags do not include CLONE_FILES, so every thread keeps seeing the same
+    // descriptors.
+    Ok(unsafe { unshare_unsafe(flags) }?)
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {

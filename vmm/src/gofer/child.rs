@@ -1,0 +1,160 @@
+//! The gofer's side: from its start to its end.
+
+use std::{
+    ffi::OsStr,
+    fmt::Display,
+    io::{self, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    process::ExitCode,
+    thread,
+};
+
+use guest_abi::device::{DeviceDescriptor, DeviceKind};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::Mode,
+    io::retry_on_intr,
+    process::{Resource, Rlimit, getrlimit, setrlimit, setsid, umask},
+};
+
+use super::{
+    channel::{Channel, Request, Response},
+    jail::{self, Root},
+    server::{Limits, Options, Server, serve},
+};
+use crate::virtqueue::{DeviceQueue, Doorbell, Window};
+
+/// More open files than this are not asked for; the kernel's default ceiling (fs.nr_open).
+const MAX_OPEN_FILES: u64 = 1 << 20;
+
+/// What cannot be served, in words.
+type Result<T> = std::result::Result<T, String>;
+
+/// A device that waits to be served.
+struct Service {
+    name: String,
+    queue: DeviceQueue,
+    root: Root,
+    read_only: bool,
+}
+
+/// Runs the gofer: standard input is its channel to the sandbox process. Returns when that ends.
+pub fn main() -> ExitCode {
+    jail::die_with_parent();
+    // Out of the terminal's foreground group: its interrupt key is for the container.
+    let _ = setsid();
+    umask(Mode::empty());
+    let channel = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(socket) => Channel::from(socket),
+        Err(error) => return fail(error),
+    };
+    let started = receive_services(&channel).and_then(start);
+    let response = match &started {
+        Ok(()) => Response::Ready,
+        Err(cause) => Response::Failed { cause: cause.clone() },
+    };
+    if let Err(error) = channel.send(&response, &[]) {
+        return fail(format_args!("it is started by the sandbox only: {error}"));
+    }
+    if started.is_err() {
+        return ExitCode::FAILURE;
+    }
+    await_hang_up(&channel);
+    ExitCode::SUCCESS
+}
+
+fn fail(cause: impl Display) -> ExitCode {
+    report("", cause);
+    ExitCode::FAILURE
+}
+
+/// Writes one line to standard error, which is the sandbox's; if it is gone, nobody reads it.
+fn report(device: &str, cause: impl Display) {
+    let _ = writeln!(io::stderr(), "sandbox-vmm: gofer{device}: {cause}");
+}
+
+/// Receives and opens what is to be served.
+fn receive_services(channel: &Channel) -> Result<Vec<Service>> {
+    let mut services = Vec::new();
+    loop {
+        let (request, descriptors) =
+            channel.receive::<Request>().map_err(|error| format!("no configuration: {error}"))?;
+        match request {
+            Request::Serve { source, read_only, device } => {
+                let source = Path::new(OsStr::from_bytes(&source));
+                services.push(open_service(source, read_only, &device, descriptors)?);
+            }
+            Request::Start => return Ok(services),
+        }
+    }
+}
+
+fn open_service(
+    source: &Path,
+    read_only: bool,
+    device: &DeviceDescriptor,
+    descriptors: Vec<OwnedFd>,
+) -> Result<Service> {
+    let name = source.display().to_string();
+    let say = |error: &dyn Display| format!("{name}: {error}");
+    let [window, kick, call] = <[OwnedFd; 3]>::try_from(descriptors)
+        .map_err(|_| say(&"its window and doorbells are missing"))?;
+    let layout = match (device.kind, device.queues.as_slice()) {
+        (DeviceKind::FileSystem, [layout]) => layout,
+        _ => return Err(say(&"its device is not a file system")),
+    };
+    let root = jail::open_root(source, read_only).map_err(|error| say(&error))?;
+    let window = Window::map(window, device).map_err(|error| say(&error))?;
+    let (kick, call) = (Doorbell::from(kick), Doorbell::from(call));
+    let queue = DeviceQueue::new(window, layout, kick, call).map_err(|error| say(&error))?;
+    Ok(Service { name, queue, root, read_only })
+}
+
+/// Closes the jail and starts a thread for each device.
+fn start(services: Vec<Service>) -> Result<()> {
+    let limits = Limits::for_process(raise_open_files(), services.len());
+    let detached = services.iter().all(|service| service.root.detached);
+    let fd_paths = jail::enter(detached);
+    for service in services {
+        let options = Options { read_only: service.read_only, limits, fd_paths };
+        start_thread(service, options)?;
+    }
+    Ok(())
+}
+
+fn start_thread(service: Service, options: Options) -> Result<()> {
+    let Service { name, mut queue, root, .. } = service;
+    let say = |error: &dyn Display| format!("{name}: {error}");
+    let mut server = Server::new(root.descriptor, options).map_err(|error| say(&error))?;
+    let device = format!(" of {name}");
+    let run = move || {
+        if let Err(error) = serve(&mut queue, &mut server) {
+            report(&device, error);
+        }
+    };
+    let thread = thread::Builder::new().name("file-system".to_owned()).spawn(run);
+    thread.map(drop).map_err(|error| say(&error))
+}
+
+/// Raises the limit on open files as far as it goes; answers it.
+fn raise_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(MAX_OPEN_FILES).min(MAX_OPEN_FILES);
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+    let in_force = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => limit.current.unwrap_or(wanted),
+    };
+    usize::try_from(in_force).unwrap_or(usize::MAX)
+}
+
+/// Waits until the sandbox process has closed its end.
+fn await_hang_up(channel: &Channel) {
+    let mut polled = [PollFd::new(channel, PollFlags::IN | PollFlags::RDHUP)];
+    // Only a failure of poll(2) itself ends this early; serving without a sandbox is no use.
+    let _ = retry_on_intr(|| poll(&mut polled, None::<&Timespec>));
+}

@@ -1,0 +1,134 @@
+//! The gofer's jail.
+//!
+//! What the gofer needs of the host it opens before: the root of each tree. Then it gives up what
+//! it can. In full, and with the privileges for it:
+//!
+//! - each tree is a detached copy of its mounts (open_tree(2)), read-only in the kernel's eyes if
+//!   the device is, and without devices, set-ID programs or execution;
+//! - the process is alone in its mount, network and IPC namespaces, and its root directory is
+//!   /proc/self/fd: the whole file system it can name is the descriptors it holds anyway;
+//! - it keeps the capabilities that file access takes, and can gain none.
+//!
+//! Each step that the caller's privileges do not allow is left out: the protocol server alone
+//! keeps names beneath the root ([`super::server`]); the jail is the second wall.
+
+use std::{
+    os::fd::{AsFd, OwnedFd},
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, open},
+    io::Errno,
+    mount::{
+        MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
+        move_mount, open_tree, unmount,
+    },
+    process::{
+        DumpableBehavior, Signal, chdir, chroot, pivot_root, set_dumpable_behavior,
+        set_parent_process_death_signal,
+    },
+    thread::{
+        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
+        remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    },
+};
+
+use super::{
+    server::FdPaths,
+    system::{MOUNT_DATA_ONLY, MOUNT_READ_ONLY, leave_namespaces, set_mount_attributes},
+};
+
+/// Where the process's own descriptors are.
+const DESCRIPTORS: &str = "/proc/self/fd";
+
+/// What serving files takes, whoever owns them.
+const KEPT_CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::SETFCAP);
+
+/// The root of a tree, opened before the jail closes.
+#[derive(Debug)]
+pub struct Root {
+    /// O_PATH descriptor of the root.
+    pub descriptor: OwnedFd,
+    /// Whether it is a copy of the host's mounts, which stays whole when they are left.
+    pub detached: bool,
+}
+
+/// Opens the tree (or file) at `source`.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open_root(source: &Path, read_only: bool) -> Result<Root, Errno> {
+    if let Ok(descriptor) = detached_copy(source, read_only) {
+        return Ok(Root { descriptor, detached: true });
+    }
+    let descriptor = open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Root { descriptor, detached: false })
+}
+
+fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
+    let tree = open_tree(CWD, source, flags)?;
+    let attributes = if read_only { MOUNT_READ_ONLY | MOUNT_DATA_ONLY } else { MOUNT_DATA_ONLY };
+    set_mount_attributes(&tree, attributes)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(tree)
+}
+
+/// Closes the jail around the process, which must still have one thread; `detached` tells that
+/// every tree is a copy. Answers how descriptors are named inside.
+pub fn enter(detached: bool) -> FdPaths {
+    let alone = leave_namespaces().is_ok();
+    let confined = (alone && detached && leave_mounts().is_ok()) || leave_root().is_ok();
+    // What fails here was not the process's to give up.
+    let _ = drop_capabilities();
+    let _ = set_no_new_privs(true);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    if confined { FdPaths::JAIL } else { FdPaths::PROC }
+}
+
+/// Ends with the thread that started this process (prctl(2)). The channel's hang-up says the same;
+/// the signal also ends a process that is stuck before it looks.
+pub fn die_with_parent() {
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+}
+
+/// Makes the descriptors the root directory, and lets go of all other mounts.
+fn leave_mounts() -> Result<(), Errno> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private)?;
+    let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let descriptors = open_tree(CWD, DESCRIPTORS, copy)?;
+    let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(descriptors.as_fd(), "", CWD, "/proc", whole)?;
+    chdir("/proc")?;
+    // The new root and the place for the old one may be the same (pivot_root(2), NOTES): the old
+    // root then lies on top, and is taken away.
+    pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    chdir("/")
+}
+
+/// Makes the descriptors the root directory, but keeps the mounts.
+fn leave_root() -> Result<(), Errno> {
+    chroot(DESCRIPTORS)?;
+    chdir("/")
+}
+
+fn drop_capabilities() -> Result<(), Errno> {
+    for capability in CapabilitySet::all().difference(KEPT_CAPABILITIES).iter() {
+        // EPERM without CAP_SETPCAP, EINVAL for a capability that this kernel does not have.
+        let _ = remove_capability_from_bounding_set(capability);
+    }
+    let _ = clear_ambient_capability_set();
+    let kept = capabilities(None)?.permitted & KEPT_CAPABILITIES;
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })
+}
