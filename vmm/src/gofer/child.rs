@@ -77,20 +77,24 @@ fn report(device: &str, cause: impl Display) {
     let _ = writeln!(io::stderr(), "sandbox-vmm: gofer{device}: {cause}");
 }
 
-/// Receives and opens what is to be served.
+/// Receives what is to be served, and only then opens it: a socket that is closed with messages
+/// unread drops those it has sent (unix(7)), and with them the reason.
 fn receive_services(channel: &Channel) -> Result<Vec<Service>> {
-    let mut services = Vec::new();
+    let mut requests = Vec::new();
     loop {
         let (request, descriptors) =
             channel.receive::<Request>().map_err(|error| format!("no configuration: {error}"))?;
         match request {
             Request::Serve { source, read_only, device } => {
-                let source = Path::new(OsStr::from_bytes(&source));
-                services.push(open_service(source, read_only, &device, descriptors)?);
+                requests.push((source, read_only, device, descriptors));
             }
-            Request::Start => return Ok(services),
+            Request::Start => break,
         }
     }
+    let open = |(source, read_only, device, descriptors): (Vec<u8>, _, _, _)| {
+        open_service(Path::new(OsStr::from_bytes(&source)), read_only, &device, descriptors)
+    };
+    requests.into_iter().map(open).collect()
 }
 
 fn open_service(
