@@ -13,7 +13,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Outcome, Result, Server, host, nodes::Location, request::{Forgets, Name}};
+use super::{
+    Outcome, Result, Server, host,
+    nodes::Location,
+    request::{Forgets, Name},
+};
 
 /// A path for one openat2(2) is cut before it gets longer than this (PATH_MAX is 4096).
 const MAX_PATH: usize = 3800;
@@ -33,7 +37,11 @@ impl Server {
     pub(super) fn enter(&mut self, parent: u64, name: &CStr, status: &Statx) -> Result<EntryOut> {
         let (identity, kind) = (host::identity(status), host::kind(status));
         let node = self.nodes.look_up(parent, name, identity, kind)?;
-        Ok(EntryOut { node, attributes: host::attributes(status), ..EntryOut::default() })
+        Ok(EntryOut {
+            node,
+            attributes: host::attributes(status),
+            ..EntryOut::default()
+        })
     }
 
     pub(super) fn forget(&mut self, node: u64, lookups: u64) -> Result {
@@ -51,7 +59,8 @@ impl Server {
     }
 
     pub(super) fn getattr(&mut self, node: u64, request: &GetattrIn) -> Result {
-        let by_handle = GetattrFlags::from_bits_retain(request.flags).contains(GetattrFlags::HANDLE);
+        let by_handle =
+            GetattrFlags::from_bits_retain(request.flags).contains(GetattrFlags::HANDLE);
         let descriptor = if by_handle {
             Arc::clone(self.handles.descriptor(request.handle)?)
         } else {
@@ -62,7 +71,10 @@ impl Server {
 
     pub(super) fn answer_attributes(&mut self, descriptor: impl AsFd) -> Result {
         let attributes = host::attributes(&host::status(descriptor)?);
-        self.prepare(&AttributesOut { attributes, ..AttributesOut::default() })
+        self.prepare(&AttributesOut {
+            attributes,
+            ..AttributesOut::default()
+        })
     }
 
     pub(super) fn readlink(&mut self, node: u64) -> Result {
@@ -137,10 +149,8 @@ impl Server {
 /// Opens a path that names known nodes. That one of them is gone means that it is stale.
 fn open_path(directory: impl AsFd, path: Vec<u8>) -> Result<OwnedFd> {
     let path = CString::new(path).map_err(|_| Errno::INVAL)?;
-    host::open_beneath(directory, &path, OFlags::PATH, Mode::empty()).map_err(|error| {
-        match error {
-            Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Errno::STALE,
-            other => other,
-        }
+    host::open_beneath(directory, &path, OFlags::PATH, Mode::empty()).map_err(|error| match error {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV => Errno::STALE,
+        other => other,
     })
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use guest_abi::fuse::{
-    CopyFileRangeIn, FallocateIn, FlushIn, FsyncFlags, FsyncIn, InHeader, LseekIn, LseekOut, OpenIn, OpenOut,
-    ReadIn, WriteFlags, WriteIn, WriteOut,
+    CopyFileRangeIn, FallocateIn, FlushIn, FsyncFlags, FsyncIn, InHeader, LseekIn, LseekOut,
+    OpenIn, OpenOut, ReadIn, WriteFlags, WriteIn, WriteOut,
 };
 use rustix::{
     fs::{
@@ -48,7 +48,10 @@ impl Server {
         self.handles.check_room()?;
         let file = self.open_node(node, request.flags)?;
         let handle = self.handles.insert_file(file)?;
-        self.prepare(&OpenOut { handle, ..OpenOut::default() })
+        self.prepare(&OpenOut {
+            handle,
+            ..OpenOut::default()
+        })
     }
 
     /// Opens the file behind a node: a regular one only, since opening a device or a FIFO has
@@ -67,7 +70,11 @@ impl Server {
         }
         let descriptor = self.descriptor(node)?;
         host::refuse_procfs(&descriptor)?;
-        open(self.options.fd_paths.path(&descriptor), flags, Mode::empty())
+        open(
+            self.options.fd_paths.path(&descriptor),
+            flags,
+            Mode::empty(),
+        )
     }
 
     pub(super) fn read(&self, request: &ReadIn, chain: &Chain) -> Result {
@@ -76,16 +83,13 @@ impl Server {
         if chain.writable.len().saturating_sub(OUT_HEADER) < size {
             return Err(Errno::RANGE);
         }
-        let read = chain.writable.fill_from(OUT_HEADER, size, file, request.offset);
+        let read = chain
+            .writable
+            .fill_from(OUT_HEADER, size, file, request.offset);
         read.map(Outcome::InPlace).map_err(errno)
     }
 
-    pub(super) fn write(
-        &mut self,
-        header: &InHeader,
-        request: &WriteIn,
-        chain: &Chain,
-    ) -> Result {
+    pub(super) fn write(&mut self, header: &InHeader, request: &WriteIn, chain: &Chain) -> Result {
         let size = usize::try_from(request.size).map_err(|_| Errno::INVAL)?;
         let end = u32::try_from(WRITE_DATA + size).map_err(|_| Errno::INVAL)?;
         if end > header.length {
@@ -93,12 +97,17 @@ impl Server {
         }
         let file = self.handles.file(request.handle)?;
         let flags = WriteFlags::from_bits_retain(request.write_flags);
-        let written = chain.readable.drain_to(WRITE_DATA, size, file, request.offset);
+        let written = chain
+            .readable
+            .drain_to(WRITE_DATA, size, file, request.offset);
         let written = u32::try_from(written.map_err(errno)?).map_err(|_| Errno::INVAL)?;
         if flags.contains(WriteFlags::KILL_SUIDGID) {
             kill_set_id(file)?;
         }
-        self.prepare(&WriteOut { size: written, padding: 0 })
+        self.prepare(&WriteOut {
+            size: written,
+            padding: 0,
+        })
     }
 
     /// `FLUSH` has nothing to do: what was written is in the host's page cache already.
@@ -109,7 +118,11 @@ impl Server {
     pub(super) fn fsync(&self, request: &FsyncIn) -> Result {
         let file = self.handles.descriptor(request.handle)?;
         let flags = FsyncFlags::from_bits_retain(request.flags);
-        if flags.contains(FsyncFlags::DATA_ONLY) { fdatasync(file) } else { fsync(file) }?;
+        if flags.contains(FsyncFlags::DATA_ONLY) {
+            fdatasync(file)
+        } else {
+            fsync(file)
+        }?;
         Ok(Outcome::Done)
     }
 
@@ -136,8 +149,7 @@ impl Server {
         let destination = self.handles.file(request.handle_out)?;
         let (mut from, mut to) = (request.offset_in, request.offset_out);
         let length = usize::try_from(request.length.min(MAX_COPY)).map_err(|_| Errno::INVAL)?;
-        let copied =
-            copy_file_range(source, Some(&mut from), destination, Some(&mut to), length)?;
+        let copied = copy_file_range(source, Some(&mut from), destination, Some(&mut to), length)?;
         let size = u32::try_from(copied).map_err(|_| Errno::INVAL)?;
         self.prepare(&WriteOut { size, padding: 0 })
     }
@@ -155,7 +167,11 @@ pub(super) fn kill_set_id(file: impl AsFd) -> Result<()> {
     if mode.contains(Mode::XGRP) {
         kept -= Mode::SGID;
     }
-    if kept == mode { Ok(()) } else { fchmod(file, kept) }
+    if kept == mode {
+        Ok(())
+    } else {
+        fchmod(file, kept)
+    }
 }
 
 fn errno(error: io::Error) -> Errno {

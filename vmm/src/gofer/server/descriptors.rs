@@ -1,11 +1,6 @@
 //! Descriptors of nodes: a bounded cache, and those that cannot be opened again.
 
-use std::{
-    collections::VecDeque,
-    os::fd::OwnedFd,
-    sync::Arc,
-};
-
+use std::{collections::VecDeque, os::fd::OwnedFd, sync::Arc};
 
 use super::{IdMap, Limits};
 
@@ -57,7 +52,13 @@ impl DescriptorCache {
             self.advance();
         }
         self.clock.push_back(node);
-        self.cached.insert(node, Cached { descriptor, used: false });
+        self.cached.insert(
+            node,
+            Cached {
+                descriptor,
+                used: false,
+            },
+        );
     }
 
     /// Keeps the descriptor of a node that has lost its name, until it is forgotten. Answers
@@ -78,7 +79,9 @@ impl DescriptorCache {
 
     /// Moves the hand by one: evicts what it points to, or gives it a second chance.
     fn advance(&mut self) {
-        let Some(node) = self.clock.pop_front() else { return };
+        let Some(node) = self.clock.pop_front() else {
+            return;
+        };
         match self.cached.get_mut(&node) {
             Some(cached) if cached.used => {
                 cached.used = false;
@@ -101,7 +104,12 @@ mod tests {
 
     #[test]
     fn keeps_what_is_used() {
-        let limits = Limits { nodes: 0, handles: 0, cached_descriptors: 2, pinned_descriptors: 1 };
+        let limits = Limits {
+            nodes: 0,
+            handles: 0,
+            cached_descriptors: 2,
+            pinned_descriptors: 1,
+        };
         let mut cache = DescriptorCache::new(limits);
         cache.insert(1, descriptor());
         cache.insert(2, descriptor());

@@ -16,7 +16,10 @@ impl Server {
         let node = self.node_at(&directory, name.as_c_str());
         let pinned = node.is_some_and(|node| self.pin(node));
         let result = unlinkat(&directory, name.as_c_str(), flags);
-        if result.is_ok() && !pinned && let Some(node) = node {
+        if result.is_ok()
+            && !pinned
+            && let Some(node) = node
+        {
             // Without a descriptor to hold the inode, its number may be used again.
             self.nodes.disown(node);
         }
@@ -57,7 +60,13 @@ impl Server {
         let directory = self.descriptor(parent)?;
         let descriptor = self.descriptor(node)?;
         let path = self.options.fd_paths.path(&descriptor);
-        linkat(CWD, path, &directory, name.as_c_str(), AtFlags::SYMLINK_FOLLOW)?;
+        linkat(
+            CWD,
+            path,
+            &directory,
+            name.as_c_str(),
+            AtFlags::SYMLINK_FOLLOW,
+        )?;
         let status = host::status_at(&directory, name.as_c_str())?;
         let entry = self.enter(parent, name.as_c_str(), &status)?;
         self.prepare(&entry)

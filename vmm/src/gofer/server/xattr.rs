@@ -5,9 +5,7 @@ use std::ffi::CStr;
 
 use guest_abi::fuse::{GetxattrIn, GetxattrOut, MAX_XATTR};
 use rustix::{
-    fs::{
-        XattrFlags, getxattr, getxattr_query, listxattr, listxattr_query, removexattr, setxattr,
-    },
+    fs::{XattrFlags, getxattr, getxattr_query, listxattr, listxattr_query, removexattr, setxattr},
     io::Errno,
 };
 
