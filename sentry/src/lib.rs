@@ -20,4 +20,5 @@ pub mod memory;
 pub mod mm;
 pub mod platform;
 pub mod syscalls;
+pub mod tty;
 pub mod vfs;

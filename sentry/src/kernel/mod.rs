@@ -58,6 +58,8 @@ pub struct Kernel {
     pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
+    /// Terminals.
+    pub terminals: crate::tty::Terminals,
     /// Tasks and processes.
     pub processes: ProcessTable,
     /// The random generator.
@@ -94,6 +96,7 @@ impl Kernel {
             drivers: RwLock::new(alloc::vec::Vec::new()),
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
+            terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
             random: Random::new(boot_info.random_seed),
             uts: RwLock::new(uts),

@@ -1,0 +1,186 @@
+//! Pseudo-terminals (pty(7)): a master end that plays the line, and their numbers.
+
+use alloc::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use spin::mutex::SpinMutex;
+
+use super::{Terminal, TerminalFile};
+use crate::{
+    errno::{Errno, Result},
+    io::{Destination, Source, TryError, TryResult},
+    kernel::{Kernel, PollEvents, WaitQueue},
+    vfs::{Caller, DeviceNumber, File, OpenFlags, WritePosition, Written},
+};
+
+/// Major number of /dev/pts/N (UNIX98_PTY_SLAVE_MAJOR).
+pub const SLAVE_MAJOR: u32 = 136;
+
+/// The most pseudo-terminals (NR_UNIX98_PTY_MAX is more; this bounds memory).
+const MAX_PTYS: u32 = 4096;
+
+/// All pseudo-terminals, by number. The lock is a leaf.
+#[derive(Default)]
+pub struct PtyTable {
+    slaves: SpinMutex<BTreeMap<u32, Slave>>,
+}
+
+struct Slave {
+    master: Weak<Master>,
+    terminal: Arc<Terminal>,
+    uid: u32,
+    gid: u32,
+}
+
+/// What /dev/pts shows of a pseudo-terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlaveOwner {
+    /// User who opened the master.
+    pub uid: u32,
+    /// That user's group.
+    pub gid: u32,
+}
+
+impl PtyTable {
+    /// Opens a new pseudo-terminal and returns its master (opening /dev/ptmx).
+    ///
+    /// # Errors
+    /// ENOSPC if there are too many.
+    pub fn open_master(&self, caller: Caller<'_>) -> Result<Arc<Master>> {
+        let mut slaves = self.slaves.lock();
+        let number = (0..MAX_PTYS).find(|number| !slaves.contains_key(number));
+        let number = number.ok_or(Errno::ENOSPC)?;
+        let device = DeviceNumber { major: SLAVE_MAJOR, minor: number };
+        let terminal = Terminal::new(caller.kernel, device);
+        let master = Arc::new(Master {
+            number,
+            terminal: terminal.clone(),
+            locked: AtomicBool::new(true),
+            writing: SpinMutex::new(()),
+            kernel: caller.kernel.clone(),
+        });
+        let (uid, gid) = (caller.credentials.fs_uid, caller.credentials.fs_gid);
+        slaves.insert(number, Slave { master: Arc::downgrade(&master), terminal, uid, gid });
+        Ok(master)
+    }
+
+    /// Opens the slave `number` (opening /dev/pts/N).
+    ///
+    /// # Errors
+    /// ENXIO if there is none; EIO while it is locked (unlockpt(3)).
+    pub fn open_slave(
+        &self,
+        number: u32,
+        caller: Caller<'_>,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn File>> {
+        let (master, terminal) = {
+            let slaves = self.slaves.lock();
+            let slave = slaves.get(&number).ok_or(Errno::ENXIO)?;
+            (slave.master.upgrade(), slave.terminal.clone())
+        };
+        if master.is_none_or(|master| master.is_locked()) {
+            return Err(Errno::EIO);
+        }
+        TerminalFile::open(terminal, caller, flags)
+    }
+
+    /// The numbers in use, ascending.
+    pub fn numbers(&self) -> Vec<u32> {
+        self.slaves.lock().keys().copied().collect()
+    }
+
+    /// Who owns the slave `number`, if it exists.
+    pub fn owner(&self, number: u32) -> Option<SlaveOwner> {
+        let slaves = self.slaves.lock();
+        slaves.get(&number).map(|slave| SlaveOwner { uid: slave.uid, gid: slave.gid })
+    }
+
+    fn remove(&self, number: u32) {
+        let removed = self.slaves.lock().remove(&number);
+        drop(removed);
+    }
+}
+
+/// The master end.
+pub struct Master {
+    number: u32,
+    terminal: Arc<Terminal>,
+    locked: AtomicBool,
+    /// Serialises writers. Lock order: before the terminal's.
+    writing: SpinMutex<()>,
+    kernel: Arc<Kernel>,
+}
+
+impl Master {
+    /// N of /dev/pts/N (ptsname(3)).
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The terminal it is the line of.
+    pub const fn terminal(&self) -> &Arc<Terminal> {
+        &self.terminal
+    }
+
+    /// Whether the slave cannot be opened yet.
+    pub fn is_locked(&self) -> bool {
+        self.locked.load(Ordering::Relaxed)
+    }
+
+    /// Locks or unlocks the slave (TIOCSPTLCK).
+    pub fn set_locked(&self, locked: bool) {
+        self.locked.store(locked, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl File for Master {
+    fn try_read(&self, _offset: u64, destination: &mut dyn Destination) -> TryResult<usize> {
+        if destination.remaining() == 0 {
+            return Ok(0);
+        }
+        self.terminal.take_output(destination)
+    }
+
+    fn try_write(&self, _at: WritePosition, source: &mut dyn Source) -> TryResult<Written> {
+        // Bytes that were taken cannot be given back, so nobody else may use up the room.
+        let _writing = self.writing.lock();
+        let mut count = 0;
+        while source.remaining() > 0 {
+            let mut chunk = [0; 512];
+            let limit = self.terminal.input_room().min(source.remaining()).min(chunk.len());
+            let chunk = chunk.get_mut(..limit).unwrap_or_default();
+            match source.take(chunk) {
+                Ok(0) => break,
+                Ok(taken) => count += self.terminal.receive(chunk.get(..taken).unwrap_or_default()),
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        if count == 0 && source.remaining() > 0 {
+            return Err(TryError::WouldBlock);
+        }
+        Ok(Written { count, end: 0 })
+    }
+
+    fn poll(&self) -> PollEvents {
+        self.terminal.line_events()
+    }
+
+    fn wait_queue(&self) -> Option<&WaitQueue> {
+        Some(self.terminal.line_queue())
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        self.kernel.terminals.ptys.remove(self.number);
+        self.terminal.hang_up();
+    }
+}
