@@ -15,7 +15,6 @@ pub mod container;
 pub mod control;
 pub mod device;
 pub mod fuse;
-pub mod kvm;
 pub mod memory_map;
 pub mod message;
 pub mod virtqueue;

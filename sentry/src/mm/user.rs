@@ -1,4 +1,6 @@
-//! User pointers as a type: nothing dereferences them but this module.
+//! User pointers as a type: nothing dereferences them but this module and its neighbours.
+
+use crate::errno::{Errno, Result};
 
 /// An address that user code gave; it may be anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,10 +16,7 @@ impl UserAddress {
     ///
     /// # Errors
     /// EFAULT if that leaves the 64-bit space.
-    pub fn offset(self, bytes: u64) -> crate::errno::Result<Self> {
-        self.0
-            .checked_add(bytes)
-            .map(Self)
-            .ok_or(crate::errno::Errno::EFAULT)
+    pub fn offset(self, bytes: u64) -> Result<Self> {
+        self.0.checked_add(bytes).map(Self).ok_or(Errno::EFAULT)
     }
 }

@@ -1,0 +1,194 @@
+//! The page cache of one file: shared by read, write and mmap.
+//!
+//! A cache with a *backing* (a file of the gofer) holds copies: pages are fetched when missed,
+//! written back when flushed, and dropped under pressure while clean. A cache without one (tmpfs,
+//! shared anonymous memory) *is* the file: a missing page is a hole and reads as zeros.
+//!
+//! Lock order: `writing`, then `Mm`'s state, then `state`, then the frame allocator. User memory is
+//! never touched with `state` held; what is copied is kept alive by its reference count.
+
+mod fetch;
+mod flush;
+mod io;
+mod mapping;
+mod pages;
+mod resize;
+
+pub use mapping::PageMiss;
+
+use alloc::{
+    boxed::Box,
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+};
+use core::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+use spin::mutex::SpinMutex;
+
+use self::{fetch::Readahead, pages::Pages};
+use super::Mm;
+use crate::{
+    errno::Result,
+    kernel::WaitQueue,
+    memory::{Frame, FrameAllocator, FrameRef, PAGE_SIZE, Reclaim},
+    platform::AddressSpaceId,
+};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// Where the pages of a cached file are kept.
+#[async_trait]
+pub trait PageBacking: Send + Sync {
+    /// Reads pages `index..index + frames.len()` into `frames`, which are zeroed; what lies past
+    /// the end of the file stays zero.
+    ///
+    /// # Errors
+    /// EIO and what else reading the file answers.
+    async fn read_pages(&self, index: u64, frames: &[FrameRef]) -> Result<()>;
+
+    /// Writes the first `length` bytes of `frames` as the pages from `index` on.
+    ///
+    /// # Errors
+    /// EIO, ENOSPC and what else writing the file answers.
+    async fn write_pages(&self, index: u64, frames: &[FrameRef], length: usize) -> Result<()>;
+}
+
+/// The cached pages of one file.
+pub struct PageCache {
+    itself: Weak<Self>,
+    frames: Arc<FrameAllocator>,
+    backing: Option<Arc<dyn PageBacking>>,
+    /// Size of the file in bytes; changed with `writing` and `state` held.
+    size: AtomicU64,
+    /// Held by whoever changes contents by write(2) or the size; makes them atomic to each other.
+    writing: SpinMutex<()>,
+    state: SpinMutex<State>,
+    /// Woken when pages have been read.
+    fetched: WaitQueue,
+}
+
+struct State {
+    pages: Pages,
+    /// Counts the events that make what is being read stale.
+    generation: u64,
+    readahead: Readahead,
+    /// The address spaces that map or mapped the file.
+    mappers: BTreeMap<u64, Weak<Mm>>,
+    is_reclaimer: bool,
+}
+
+impl PageCache {
+    /// The cache of a file of `size` bytes, with no page resident yet.
+    pub fn new(
+        frames: Arc<FrameAllocator>,
+        size: u64,
+        backing: Option<Arc<dyn PageBacking>>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
+            frames,
+            backing,
+            size: AtomicU64::new(size),
+            writing: SpinMutex::new(()),
+            state: SpinMutex::new(State {
+                pages: Pages::default(),
+                generation: 0,
+                readahead: Readahead::default(),
+                mappers: BTreeMap::new(),
+                is_reclaimer: false,
+            }),
+            fetched: WaitQueue::new(),
+        })
+    }
+
+    /// Size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// Number of pages in the cache; of a file without backing, those that are no holes.
+    pub fn resident_pages(&self) -> u64 {
+        self.state.lock().pages.resident()
+    }
+
+    /// Whether page `index` is in the cache.
+    pub fn is_resident(&self, index: u64) -> bool {
+        self.state.lock().pages.get(index).is_some()
+    }
+
+    /// The first offset from `offset` on that is data (`data`) or in a hole, as lseek(2)
+    /// SEEK_DATA and SEEK_HOLE of a file without backing; `None` past the end of the file or of
+    /// its data.
+    pub fn seek_data(&self, offset: u64, data: bool) -> Option<u64> {
+        let size = self.size();
+        let pages = offset / PAGE..size.div_ceil(PAGE);
+        if offset >= size {
+            return None;
+        }
+        let state = self.state.lock();
+        let index = if data {
+            state.pages.next_resident(&pages)?
+        } else {
+            pages.clone().find(|&index| state.pages.get(index).is_none()).unwrap_or(pages.end)
+        };
+        Some((index * PAGE).clamp(offset, size))
+    }
+
+    /// Adds a page unless it is resident already; returns the resident one.
+    fn insert(&self, state: &mut State, index: u64, frame: FrameRef) -> FrameRef {
+        if let Some(resident) = self.reference(state, index) {
+            return resident;
+        }
+        state.pages.insert(index, frame.clone().into_frame());
+        if self.backing.is_some() && !state.is_reclaimer {
+            state.is_reclaimer = true;
+            self.frames.add_reclaimer(self.itself.clone());
+        }
+        frame
+    }
+
+    /// A reference to page `index`, if it is resident.
+    fn reference(&self, state: &State, index: u64) -> Option<FrameRef> {
+        state.pages.get(index).map(|frame| {
+            self.frames.retain(frame);
+            self.frames.adopt(frame)
+        })
+    }
+
+    fn has_backing(&self) -> bool {
+        self.backing.is_some()
+    }
+}
+
+impl Reclaim for PageCache {
+    fn reclaim(&self, count: usize) -> usize {
+        let Some(mut state) = self.state.try_lock() else { return 0 };
+        let mut reclaimed = 0;
+        state.pages.remove(&(0..u64::MAX), |_, frame, dirty| {
+            let drop = reclaimed < count && !dirty && self.frames.count(frame) == 1;
+            if drop {
+                self.frames.release(frame);
+                reclaimed += 1;
+            }
+            drop
+        });
+        reclaimed
+    }
+}
+
+impl Drop for PageCache {
+    fn drop(&mut self) {
+        let frames = &self.frames;
+        self.state.get_mut().pages.remove(&(0..u64::MAX), |_, frame, _| {
+            frames.release(frame);
+            true
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
