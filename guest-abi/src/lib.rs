@@ -15,6 +15,7 @@ pub mod container;
 pub mod control;
 pub mod device;
 pub mod fuse;
+pub mod kvm;
 pub mod memory_map;
 pub mod message;
 pub mod virtqueue;

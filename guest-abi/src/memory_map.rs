@@ -13,8 +13,9 @@ pub const RAM_BASE: u64 = 0;
 /// Largest supported sandbox memory, in bytes; everything from here up belongs to devices.
 pub const RAM_LIMIT: u64 = DEVICE_WINDOWS_BASE;
 
-/// Physical address of the first device window (1 TiB).
-pub const DEVICE_WINDOWS_BASE: u64 = 1 << 40;
+/// Physical address of the first device window (256 GiB). Common processors number physical memory
+/// with no more than 39 bits, of which guests may use no more either.
+pub const DEVICE_WINDOWS_BASE: u64 = 1 << 38;
 
 /// Distance between the starts of two device windows, and the largest size of one (64 MiB).
 pub const DEVICE_WINDOW_STRIDE: u64 = 64 << 20;

@@ -4,58 +4,66 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Command, Output, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use integration_tests::{WorkDirectory, describe, sandbox_binary};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The sandbox's command in a session of its own, by which its processes can be found.
-fn in_own_session(arguments: &[&str]) -> Command {
-    let mut command = Command::new("setsid");
-    command.arg(sandbox_binary()).args(arguments);
-    command.stdin(Stdio::null());
-    command
+/// The binary under a path of its own, by which the processes of one sandbox can be told.
+struct Binary {
+    path: PathBuf,
+    _directory: WorkDirectory,
 }
 
-/// Ids of the processes in session `session` that have not ended.
-fn session_members(session: u32) -> Vec<String> {
-    let session = session.to_string();
-    let is_member = |stat: &str| {
-        // After the name: state, parent, process group, session (proc(5)).
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
-        fields.get(3) == Some(&session.as_str()) && !matches!(fields.first(), Some(&"Z" | &"X"))
-    };
-    let processes = fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter(|entry| fs::read_to_string(entry.path().join("stat")).is_ok_and(|s| is_member(&s)))
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect()
-}
-
-/// Waits until no process of `session` is left; what a killed process held ends a moment later.
-fn assert_session_ends(session: u32) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < deadline {
-        if session_members(session).is_empty() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
+impl Binary {
+    fn new() -> Self {
+        let directory = WorkDirectory::new("binary");
+        let path = directory.0.join("sandbox-vmm");
+        fs::hard_link(sandbox_binary(), &path)
+            .or_else(|_| fs::copy(sandbox_binary(), &path).map(|_| ()))
+            .unwrap();
+        Self { path, _directory: directory }
     }
-    panic!("left behind: {:?}", session_members(session));
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Ids of the processes that run it and have not ended.
+    fn processes(&self) -> Vec<String> {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter(|entry| fs::read_link(entry.path().join("exe")).is_ok_and(|p| p == self.path))
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect()
+    }
+
+    /// Waits until no process is left; what a killed process held ends a moment later.
+    fn assert_gone(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if self.processes().is_empty() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("left behind: {:?}", self.processes());
+    }
 }
 
 /// Runs the command and checks that it leaves no process, and no file where it could.
 fn run(arguments: &[&str]) -> Output {
+    let binary = Binary::new();
     let work = WorkDirectory::new("command_line");
-    let mut command = in_own_session(arguments);
-    command.env("TMPDIR", &work.0).current_dir(&work.0);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let session = child.id();
-    let output = child.wait_with_output().unwrap();
-    assert_session_ends(session);
+    let mut command = binary.command(arguments);
+    let output = command.env("TMPDIR", &work.0).current_dir(&work.0).output().unwrap();
+    binary.assert_gone();
     assert_eq!(fs::read_dir(&work.0).unwrap().count(), 0, "files left behind");
     output
 }
@@ -154,8 +162,8 @@ fn the_status_is_the_programs() {
 }
 
 /// Starts a sandbox whose shell runs `script`, which prints a line when it is ready.
-fn start(script: &str) -> (std::process::Child, BufReader<std::process::ChildStdout>) {
-    let mut command = in_own_session(&["do", "--", "/bin/sh", "-c", script]);
+fn start(binary: &Binary, script: &str) -> (Child, BufReader<ChildStdout>) {
+    let mut command = binary.command(&["do", "--", "/bin/sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -164,14 +172,15 @@ fn start(script: &str) -> (std::process::Child, BufReader<std::process::ChildStd
     (child, output)
 }
 
-fn pid(child: &std::process::Child) -> Pid {
+fn pid(child: &Child) -> Pid {
     Pid::from_raw(child.id().try_into().unwrap()).unwrap()
 }
 
 #[test]
 fn signals_reach_the_program() {
     let script = "trap 'echo got; exit 7' TERM; echo ready; while :; do sleep 0.05; done";
-    let (mut child, mut output) = start(script);
+    let binary = Binary::new();
+    let (mut child, mut output) = start(&binary, script);
     kill_process(pid(&child), Signal::TERM).unwrap();
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
@@ -181,12 +190,12 @@ fn signals_reach_the_program() {
 
 #[test]
 fn a_killed_sandbox_leaves_nothing() {
-    let (mut child, _output) = start("echo ready; sleep 1000 & exec sleep 1000");
-    let session = child.id();
-    assert!(session_members(session).len() > 1);
+    let binary = Binary::new();
+    let (mut child, _output) = start(&binary, "echo ready; sleep 1000 & exec sleep 1000");
+    assert!(binary.processes().len() > 1);
     kill_process(pid(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    assert_session_ends(session);
+    binary.assert_gone();
 }
 
 #[test]
@@ -204,14 +213,15 @@ fn output_larger_than_a_pipe_is_complete_and_a_closed_reader_ends_the_writer() {
 
 #[test]
 fn standard_input_reaches_the_program_and_ends() {
-    let mut command = in_own_session(&["do", "--", "/usr/bin/wc", "-c"]);
+    let binary = Binary::new();
+    let mut command = binary.command(&["do", "--", "/usr/bin/wc", "-c"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(&[b'x'; 100_000]).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.stdout, b"100000\n");
 
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-    let mut command = in_own_session(&["do", "--", "/usr/bin/wc", "-l"]);
+    let mut command = binary.command(&["do", "--", "/usr/bin/wc", "-l"]);
     let output = command.stdin(fs::File::open(&file).unwrap()).output().unwrap();
     let lines = fs::read_to_string(&file).unwrap().lines().count();
     assert_eq!(output.stdout, format!("{lines}\n").as_bytes());

@@ -23,12 +23,7 @@ pub struct ByteRing {
 impl ByteRing {
     /// An empty ring for up to `capacity` bytes.
     pub const fn new(capacity: usize) -> Self {
-        Self {
-            buffer: Vec::new(),
-            head: 0,
-            length: 0,
-            capacity,
-        }
+        Self { buffer: Vec::new(), head: 0, length: 0, capacity }
     }
 
     /// Bytes it holds.
@@ -137,11 +132,7 @@ impl ByteRing {
     pub fn discard(&mut self, count: usize) {
         let count = count.min(self.length);
         self.length -= count;
-        self.head = if self.length == 0 {
-            0
-        } else {
-            (self.head + count) % self.buffer.len()
-        };
+        self.head = if self.length == 0 { 0 } else { (self.head + count) % self.buffer.len() };
     }
 
     /// Adds one byte; false if there is no room.
@@ -172,11 +163,7 @@ impl ByteRing {
     fn free_run(&self) -> (usize, usize) {
         let size = self.buffer.len();
         let end = self.head + self.length;
-        if end < size {
-            (end, size - end)
-        } else {
-            (end - size, self.head + size - end)
-        }
+        if end < size { (end, size - end) } else { (end - size, self.head + size - end) }
     }
 
     fn grow_for(&mut self, more: usize) -> Result<()> {
@@ -238,10 +225,7 @@ mod tests {
     #[test]
     fn capacity_does_not_shrink_below_the_contents() {
         let mut ring = ByteRing::new(8192);
-        assert_eq!(
-            ring.fill_from(&mut Bytes::new(&[1; 6000]), usize::MAX),
-            Ok(6000)
-        );
+        assert_eq!(ring.fill_from(&mut Bytes::new(&[1; 6000]), usize::MAX), Ok(6000));
         assert_eq!(ring.set_capacity(4096), Err(Errno::EBUSY));
         ring.discard(3000);
         assert_eq!(ring.set_capacity(4096), Ok(()));

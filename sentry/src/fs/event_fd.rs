@@ -28,11 +28,7 @@ impl EventFd {
     /// A counter that starts at `initial`.
     pub fn new(initial: u32, semaphore: bool) -> Arc<Self> {
         let count = SpinMutex::new(u64::from(initial));
-        Arc::new(Self {
-            count,
-            semaphore,
-            queue: WaitQueue::new(),
-        })
+        Arc::new(Self { count, semaphore, queue: WaitQueue::new() })
     }
 
     /// The counter (/proc/PID/fdinfo).
@@ -80,10 +76,7 @@ impl File for EventFd {
         if value == u64::MAX {
             return Err(Errno::EINVAL.into());
         }
-        *count = count
-            .checked_add(value)
-            .filter(|sum| *sum <= MAX)
-            .ok_or(TryError::WouldBlock)?;
+        *count = count.checked_add(value).filter(|sum| *sum <= MAX).ok_or(TryError::WouldBlock)?;
         drop(count);
         self.queue.wake(PollEvents::IN);
         Ok(Written { count: 8, end: 0 })

@@ -1,9 +1,10 @@
 //! File systems, and the files that have no name.
 
 mod byte_ring;
+pub mod dev;
+pub mod devpts;
 pub mod epoll;
 pub mod event_fd;
-pub mod memory_devices;
 pub mod pipe;
 pub mod pseudo;
 mod record;

@@ -98,12 +98,7 @@ impl PipeEnd {
         }
         drop(state);
         pipe.queue.wake_all();
-        Arc::new(Self {
-            pipe: pipe.clone(),
-            reads,
-            writes,
-            writers_before,
-        })
+        Arc::new(Self { pipe: pipe.clone(), reads, writes, writers_before })
     }
 
     /// Capacity in bytes (fcntl(2) F_GETPIPE_SZ).
@@ -173,11 +168,7 @@ impl File for PipeEnd {
         }
         let mut state = self.pipe.state.lock();
         if state.ring.is_empty() {
-            return if state.writers.open == 0 {
-                Ok(0)
-            } else {
-                Err(TryError::WouldBlock)
-            };
+            return if state.writers.open == 0 { Ok(0) } else { Err(TryError::WouldBlock) };
         }
         let count = state.ring.drain_into(destination, usize::MAX)?;
         // Writers are told when a whole atomic write fits, not for each byte.
@@ -325,24 +316,17 @@ mod tests {
     const START: WritePosition = WritePosition::At(0);
 
     fn write(end: &PipeEnd, bytes: &[u8]) -> TryResult<usize> {
-        end.try_write(START, &mut Bytes::new(bytes))
-            .map(|written| written.count)
+        end.try_write(START, &mut Bytes::new(bytes)).map(|written| written.count)
     }
 
     fn key() -> InodeKey {
-        InodeKey {
-            device: DeviceNumber::default(),
-            inode: 7,
-        }
+        InodeKey { device: DeviceNumber::default(), inode: 7 }
     }
 
     #[test]
     fn carries_bytes_and_ends_with_its_writer() {
         let (reader, writer) = create();
-        assert_eq!(
-            reader.try_read(0, &mut Sink::new(9)),
-            Err(TryError::WouldBlock)
-        );
+        assert_eq!(reader.try_read(0, &mut Sink::new(9)), Err(TryError::WouldBlock));
         assert_eq!(write(&writer, b"hello"), Ok(5));
         let mut sink = Sink::new(9);
         assert_eq!(reader.try_read(0, &mut sink), Ok(5));
@@ -363,16 +347,10 @@ mod tests {
     #[test]
     fn small_writes_are_whole_or_not_at_all() {
         let (reader, writer) = create();
-        assert_eq!(
-            write(&writer, &vec![1; DEFAULT_CAPACITY - 100]),
-            Ok(DEFAULT_CAPACITY - 100)
-        );
+        assert_eq!(write(&writer, &vec![1; DEFAULT_CAPACITY - 100]), Ok(DEFAULT_CAPACITY - 100));
         assert_eq!(write(&writer, &[2; 101]), Err(TryError::WouldBlock));
         assert_eq!(write(&writer, &[2; ATOMIC_WRITE + 1]), Ok(100));
-        assert_eq!(
-            reader.try_read(0, &mut Sink::new(ATOMIC_WRITE)),
-            Ok(ATOMIC_WRITE)
-        );
+        assert_eq!(reader.try_read(0, &mut Sink::new(ATOMIC_WRITE)), Ok(ATOMIC_WRITE));
         assert_eq!(writer.poll(), writable());
     }
 
@@ -390,9 +368,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let mut reader = Box::pin(fifos.open(key(), OpenFlags::empty()));
         assert!(reader.as_mut().poll(&mut context).is_pending());
-        let writer = poll_once(fifos.open(key(), OpenFlags::WRITE_ONLY))
-            .unwrap()
-            .unwrap();
+        let writer = poll_once(fifos.open(key(), OpenFlags::WRITE_ONLY)).unwrap().unwrap();
         let Poll::Ready(Ok(reader)) = reader.as_mut().poll(&mut context) else {
             panic!("the reader still waits");
         };
@@ -404,13 +380,8 @@ mod tests {
     fn opening_a_fifo_without_waiting() {
         let fifos = Fifos::default();
         let flags = OpenFlags::WRITE_ONLY | OpenFlags::NON_BLOCKING;
-        assert_eq!(
-            poll_once(fifos.open(key(), flags)).unwrap().err(),
-            Some(Errno::ENXIO)
-        );
-        let reader = poll_once(fifos.open(key(), OpenFlags::NON_BLOCKING))
-            .unwrap()
-            .unwrap();
+        assert_eq!(poll_once(fifos.open(key(), flags)).unwrap().err(), Some(Errno::ENXIO));
+        let reader = poll_once(fifos.open(key(), OpenFlags::NON_BLOCKING)).unwrap().unwrap();
         assert_eq!(reader.poll(), PollEvents::empty());
         assert!(poll_once(fifos.open(key(), flags)).unwrap().is_ok());
         assert_eq!(reader.poll(), PollEvents::HANG_UP);

@@ -31,10 +31,7 @@ pub fn kernel() -> (Arc<Kernel>, Arc<MockPlatform>) {
         executors: 1,
         random_seed: [7; 32],
         devices: Vec::new(),
-        container: ContainerSpec {
-            hostname: "sandbox".into(),
-            ..ContainerSpec::default()
-        },
+        container: ContainerSpec { hostname: "sandbox".into(), ..ContainerSpec::default() },
         strace: false,
     };
     (Kernel::new(platform.clone(), boot_info), platform)
@@ -50,10 +47,7 @@ pub struct Sink {
 impl Sink {
     /// A sink for `room` bytes.
     pub fn new(room: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            room,
-        }
+        Self { bytes: Vec::new(), room }
     }
 }
 

@@ -81,22 +81,14 @@ impl TimerFd {
         if let Some(id) = state.pending.take() {
             self.kernel.timers.cancel(id);
         }
-        *state = State {
-            deadline,
-            interval: setting.interval,
-            expired: false,
-            pending: None,
-        };
+        *state = State { deadline, interval: setting.interval, expired: false, pending: None };
         self.arm(&mut state);
         old
     }
 
     /// Time to the next expiration, and the period (timerfd_gettime(2)).
     pub fn get(&self) -> TimerSetting {
-        remaining(
-            &self.state.lock(),
-            self.kernel.platform.monotonic_nanoseconds(),
-        )
+        remaining(&self.state.lock(), self.kernel.platform.monotonic_nanoseconds())
     }
 
     fn deadline(&self, value: u64, absolute: bool, now: u64) -> u64 {
@@ -114,9 +106,8 @@ impl TimerFd {
 
     fn arm(&self, state: &mut State) {
         let handler: Weak<dyn TimerHandler> = self.this.clone();
-        state.pending = state
-            .deadline
-            .map(|deadline| self.kernel.timers.add_handler(deadline, handler));
+        state.pending =
+            state.deadline.map(|deadline| self.kernel.timers.add_handler(deadline, handler));
     }
 }
 
@@ -166,11 +157,7 @@ impl File for TimerFd {
     }
 
     fn poll(&self) -> PollEvents {
-        if self.state.lock().expired {
-            PollEvents::IN
-        } else {
-            PollEvents::empty()
-        }
+        if self.state.lock().expired { PollEvents::IN } else { PollEvents::empty() }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

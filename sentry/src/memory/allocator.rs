@@ -11,6 +11,7 @@ use alloc::{
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use spin::mutex::SpinMutex;
+use zerocopy::FromZeros;
 
 use super::{Frame, FrameRef, FrameRun, PAGE_SIZE, PhysicalMemory, buddy::Buddy};
 use crate::{
@@ -47,13 +48,20 @@ pub struct FrameAllocator {
     reclaimers: SpinMutex<VecDeque<Weak<dyn Reclaim>>>,
 }
 
+/// States of `total` frames without references. As zero bytes, so that the host backs only what is
+/// written.
+fn zeroed_states(total: u32) -> Vec<AtomicU32> {
+    AtomicU32::new_vec_zeroed(total as usize)
+        .unwrap_or_else(|_| (0..total).map(|_| AtomicU32::new(0)).collect())
+}
+
 impl FrameAllocator {
     /// An allocator of all sandbox memory from `first` on, which the host has zeroed.
     pub fn new(platform: PlatformRef, first: Frame) -> Arc<Self> {
         let total = platform.memory().ram_size() / PAGE_SIZE;
         let total = u32::try_from(total).unwrap_or(u32::MAX - 1);
         Arc::new(Self {
-            states: (0..total).map(|_| AtomicU32::new(0)).collect(),
+            states: zeroed_states(total),
             buddy: SpinMutex::new(Buddy::new(first.0.min(total), total)),
             total: total.saturating_sub(first.0) as usize,
             used_free: AtomicUsize::new(0),

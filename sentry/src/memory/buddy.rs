@@ -6,29 +6,22 @@
 
 use alloc::{vec, vec::Vec};
 
-/// Largest order of a block: 4 MiB.
-pub const MAX_ORDER: u8 = 10;
+/// Largest order of a block: 1 GiB. The larger it is, the fewer entries of the arrays below are
+/// touched before memory is used.
+pub const MAX_ORDER: u8 = 18;
 
 /// End of a list. Frame numbers never reach it: sandbox memory ends below 2^40 bytes.
 const NONE: u32 = u32::MAX;
 
-/// Mark of a frame that does not start a free block.
-const NOT_FREE: u8 = u8::MAX;
-
-/// The free blocks among frames `0..total`.
+/// The free blocks among frames `0..total`. The arrays start as zero bytes, so that the host backs
+/// only what is written.
 pub(super) struct Buddy {
     heads: [u32; MAX_ORDER as usize + 1],
-    links: Vec<Link>,
-    /// Order of the free block that starts at a frame.
-    order: Vec<u8>,
+    /// Neighbours of the free block that starts at a frame: previous, next.
+    links: Vec<[u32; 2]>,
+    /// One more than the order of the free block that starts at a frame; 0 if none does.
+    mark: Vec<u8>,
     free: usize,
-}
-
-/// Neighbours in a list of free blocks.
-#[derive(Clone, Copy)]
-struct Link {
-    previous: u32,
-    next: u32,
 }
 
 impl Buddy {
@@ -37,14 +30,8 @@ impl Buddy {
         let count = total as usize;
         let mut buddy = Self {
             heads: [NONE; MAX_ORDER as usize + 1],
-            links: vec![
-                Link {
-                    previous: 0,
-                    next: 0
-                };
-                count
-            ],
-            order: vec![NOT_FREE; count],
+            links: vec![[0, 0]; count],
+            mark: vec![0; count],
             free: 0,
         };
         // From the top down, so that the lowest blocks head their lists.
@@ -79,7 +66,7 @@ impl Buddy {
         self.free += 1 << order;
         while order < MAX_ORDER {
             let buddy = block ^ (1 << order);
-            if self.order.get(buddy as usize) != Some(&order) {
+            if self.mark.get(buddy as usize) != Some(&mark(order)) {
                 break;
             }
             self.unlink(buddy, order);
@@ -91,7 +78,7 @@ impl Buddy {
 
     /// The free blocks of `order`, most recently freed first.
     pub fn blocks(&self, order: u8) -> impl Iterator<Item = u32> {
-        let next = |&block: &u32| Some(self.links[block as usize].next).filter(|&n| n != NONE);
+        let next = |&block: &u32| Some(self.links[block as usize][1]).filter(|&n| n != NONE);
         core::iter::successors(
             Some(self.heads[usize::from(order)]).filter(|&n| n != NONE),
             next,
@@ -107,28 +94,29 @@ impl Buddy {
     fn link(&mut self, block: u32, order: u8) {
         let head = &mut self.heads[usize::from(order)];
         let next = core::mem::replace(head, block);
-        self.links[block as usize] = Link {
-            previous: NONE,
-            next,
-        };
-        self.order[block as usize] = order;
+        self.links[block as usize] = [NONE, next];
+        self.mark[block as usize] = mark(order);
         if next != NONE {
-            self.links[next as usize].previous = block;
+            self.links[next as usize][0] = block;
         }
     }
 
     fn unlink(&mut self, block: u32, order: u8) {
-        let Link { previous, next } = self.links[block as usize];
-        self.order[block as usize] = NOT_FREE;
+        let [previous, next] = self.links[block as usize];
+        self.mark[block as usize] = 0;
         if previous == NONE {
             self.heads[usize::from(order)] = next;
         } else {
-            self.links[previous as usize].next = next;
+            self.links[previous as usize][1] = next;
         }
         if next != NONE {
-            self.links[next as usize].previous = previous;
+            self.links[next as usize][0] = previous;
         }
     }
+}
+
+const fn mark(order: u8) -> u8 {
+    order + 1
 }
 
 /// Order of the largest aligned block that ends at `end` and has at most `room` frames.
@@ -153,9 +141,9 @@ mod tests {
         assert_eq!(buddy.free_frames(), 2047);
         let single = buddy.allocate(0).unwrap();
         assert_eq!(single, 1);
-        assert_eq!(buddy.allocate(MAX_ORDER), Some(1024));
-        assert_eq!(buddy.allocate(MAX_ORDER), None);
-        buddy.free(1024, MAX_ORDER);
+        assert_eq!(buddy.allocate(10), Some(1024));
+        assert_eq!(buddy.allocate(10), None);
+        buddy.free(1024, 10);
         buddy.free(single, 0);
         assert_eq!(buddy.free_frames(), 2047);
         assert_eq!(buddy.allocate(9), Some(512));

@@ -33,18 +33,22 @@ pub struct PtyTable {
 struct Slave {
     master: Weak<Master>,
     terminal: Arc<Terminal>,
-    uid: u32,
-    gid: u32,
+    node: SlaveNode,
 }
 
-/// What /dev/pts shows of a pseudo-terminal.
+/// Owner and permissions of /dev/pts/N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlaveOwner {
-    /// User who opened the master.
+pub struct SlaveNode {
+    /// Permission bits.
+    pub permissions: u16,
+    /// Owner: at first who opened the master.
     pub uid: u32,
-    /// That user's group.
+    /// Group: at first tty.
     pub gid: u32,
 }
+
+/// Group id of tty, which container runtimes give to the `gid` option of devpts.
+const TTY_GROUP: u32 = 5;
 
 impl PtyTable {
     /// Opens a new pseudo-terminal and returns its master (opening /dev/ptmx).
@@ -64,8 +68,9 @@ impl PtyTable {
             writing: SpinMutex::new(()),
             kernel: caller.kernel.clone(),
         });
-        let (uid, gid) = (caller.credentials.fs_uid, caller.credentials.fs_gid);
-        slaves.insert(number, Slave { master: Arc::downgrade(&master), terminal, uid, gid });
+        let uid = caller.credentials.fs_uid;
+        let node = SlaveNode { permissions: 0o620, uid, gid: TTY_GROUP };
+        slaves.insert(number, Slave { master: Arc::downgrade(&master), terminal, node });
         Ok(master)
     }
 
@@ -95,10 +100,16 @@ impl PtyTable {
         self.slaves.lock().keys().copied().collect()
     }
 
-    /// Who owns the slave `number`, if it exists.
-    pub fn owner(&self, number: u32) -> Option<SlaveOwner> {
-        let slaves = self.slaves.lock();
-        slaves.get(&number).map(|slave| SlaveOwner { uid: slave.uid, gid: slave.gid })
+    /// Owner and permissions of the slave `number`, if it exists.
+    pub fn node(&self, number: u32) -> Option<SlaveNode> {
+        self.slaves.lock().get(&number).map(|slave| slave.node)
+    }
+
+    /// Changes owner and permissions of the slave `number`, if it exists.
+    pub fn change_node(&self, number: u32, change: impl FnOnce(&mut SlaveNode)) {
+        if let Some(slave) = self.slaves.lock().get_mut(&number) {
+            change(&mut slave.node);
+        }
     }
 
     fn remove(&self, number: u32) {

@@ -43,10 +43,7 @@ impl Item {
             epoll,
             descriptor,
             file: Arc::downgrade(file),
-            asked: SpinMutex::new(Asked {
-                event,
-                enabled: true,
-            }),
+            asked: SpinMutex::new(Asked { event, enabled: true }),
             listed: AtomicBool::new(false),
             waiter: SpinMutex::new(None),
             this: this.clone(),
@@ -89,10 +86,7 @@ impl Item {
     }
 
     pub(super) fn set(&self, event: EpollEvent) {
-        *self.asked.lock() = Asked {
-            event,
-            enabled: true,
-        };
+        *self.asked.lock() = Asked { event, enabled: true };
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -100,9 +94,7 @@ impl Item {
     }
 
     pub(super) fn is_level_triggered(&self) -> bool {
-        !self
-            .flags()
-            .intersects(ItemFlags::EDGE_TRIGGERED | ItemFlags::ONE_SHOT)
+        !self.flags().intersects(ItemFlags::EDGE_TRIGGERED | ItemFlags::ONE_SHOT)
     }
 
     /// What is asked; nothing if disabled.
@@ -120,9 +112,7 @@ impl Item {
         if interest.is_empty() {
             return interest;
         }
-        self.file
-            .upgrade()
-            .map_or(PollEvents::empty(), |file| file.file.poll() & interest)
+        self.file.upgrade().map_or(PollEvents::empty(), |file| file.file.poll() & interest)
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -139,10 +129,7 @@ impl Item {
         if ItemFlags::from_bits_truncate(asked.event.events).contains(ItemFlags::ONE_SHOT) {
             asked.enabled = false;
         }
-        Some(EpollEvent {
-            events: events.bits(),
-            data: asked.event.data,
-        })
+        Some(EpollEvent { events: events.bits(), data: asked.event.data })
     }
 
     /// Notes that it is on the ready list; false if it was.

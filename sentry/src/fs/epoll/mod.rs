@@ -132,12 +132,7 @@ impl Epoll {
         file: &Arc<OpenFile>,
         event: EpollEvent,
     ) -> Result<()> {
-        let item = self
-            .items
-            .lock()
-            .get(&key(descriptor, file))
-            .cloned()
-            .ok_or(Errno::ENOENT)?;
+        let item = self.items.lock().get(&key(descriptor, file)).cloned().ok_or(Errno::ENOENT)?;
         let flags = ItemFlags::from_bits_truncate(event.events) | item.flags();
         if flags.contains(ItemFlags::EXCLUSIVE) {
             return Err(Errno::EINVAL);
@@ -152,11 +147,7 @@ impl Epoll {
     /// # Errors
     /// ENOENT if it is not watched.
     pub fn remove(&self, descriptor: FileDescriptor, file: &Arc<OpenFile>) -> Result<()> {
-        let item = self
-            .items
-            .lock()
-            .remove(&key(descriptor, file))
-            .ok_or(Errno::ENOENT)?;
+        let item = self.items.lock().remove(&key(descriptor, file)).ok_or(Errno::ENOENT)?;
         item.retire();
         Ok(())
     }
@@ -198,11 +189,7 @@ impl Epoll {
 
     /// Descriptors, and what is asked of each (/proc/PID/fdinfo).
     pub fn watched(&self) -> Vec<(FileDescriptor, EpollEvent)> {
-        self.items
-            .lock()
-            .values()
-            .map(|item| (item.descriptor(), item.asked()))
-            .collect()
+        self.items.lock().values().map(|item| (item.descriptor(), item.asked())).collect()
     }
 
     /// Puts `item` on the ready list if its file is ready now.
@@ -221,9 +208,7 @@ impl Epoll {
 
     /// Drops an item whose file has been closed.
     fn forget(&self, item: &Arc<Item>) {
-        self.items
-            .lock()
-            .retain(|_, other| !Arc::ptr_eq(item, other));
+        self.items.lock().retain(|_, other| !Arc::ptr_eq(item, other));
     }
 }
 

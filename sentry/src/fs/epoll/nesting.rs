@@ -45,12 +45,8 @@ impl Epoll {
         if core::ptr::eq(self, target) || limit == 0 {
             return Err(Errno::ELOOP);
         }
-        let parents: Vec<Arc<Self>> = self
-            .parents
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let parents: Vec<Arc<Self>> =
+            self.parents.lock().iter().filter_map(Weak::upgrade).collect();
         let mut height = 0;
         for parent in parents {
             height = height.max(parent.height_above(target, limit - 1)?);
@@ -63,12 +59,7 @@ impl Epoll {
         if limit == 0 {
             return Err(Errno::ELOOP);
         }
-        let watched: Vec<_> = self
-            .items
-            .lock()
-            .values()
-            .filter_map(|item| item.file())
-            .collect();
+        let watched: Vec<_> = self.items.lock().values().filter_map(|item| item.file()).collect();
         let mut depth = 0;
         for file in watched {
             if let Some(epoll) = file.downcast::<Self>() {

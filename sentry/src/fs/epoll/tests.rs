@@ -20,9 +20,7 @@ fn event(events: u32) -> EpollEvent {
 
 fn write(file: &OpenFile) {
     let one = 1_u64.to_ne_bytes();
-    file.file
-        .try_write(WritePosition::At(0), &mut Bytes::new(&one))
-        .unwrap();
+    file.file.try_write(WritePosition::At(0), &mut Bytes::new(&one)).unwrap();
 }
 
 #[test]
@@ -42,9 +40,7 @@ fn level_triggered_reports_until_consumed() {
 fn edge_triggered_reports_each_change_once() {
     let epoll = Epoll::new();
     let file = open(EventFd::new(1, false));
-    epoll
-        .add(FD, &file, event(IN | ItemFlags::EDGE_TRIGGERED.bits()))
-        .unwrap();
+    epoll.add(FD, &file, event(IN | ItemFlags::EDGE_TRIGGERED.bits())).unwrap();
     assert_eq!(epoll.collect(8).len(), 1);
     assert!(epoll.collect(8).is_empty());
     write(&file);
@@ -80,14 +76,9 @@ fn many_ready_files_take_turns() {
     let epoll = Epoll::new();
     let files: Vec<_> = (0..4).map(|_| open(EventFd::new(1, false))).collect();
     for (data, file) in (0..).zip(&files) {
-        epoll
-            .add(FD, file, EpollEvent { events: IN, data })
-            .unwrap();
+        epoll.add(FD, file, EpollEvent { events: IN, data }).unwrap();
     }
-    let seen: Vec<u64> = (0..4)
-        .flat_map(|_| epoll.collect(1))
-        .map(|event| event.data)
-        .collect();
+    let seen: Vec<u64> = (0..4).flat_map(|_| epoll.collect(1)).map(|event| event.data).collect();
     assert_eq!(seen, [0, 1, 2, 3]);
 }
 

@@ -23,12 +23,7 @@ impl<S: Subject> OpenDirectory<S> {
             b".." => self.0.parent_inode,
             _ => child_inode(self.0.inode, name),
         };
-        DirectoryEntry {
-            inode,
-            kind,
-            name: name.to_vec(),
-            next: position + 1,
-        }
+        DirectoryEntry { inode, kind, name: name.to_vec(), next: position + 1 }
     }
 }
 
@@ -52,9 +47,7 @@ impl<S: Subject> File for OpenDirectory<S> {
         let base = 2 + entries.len() as u64;
         if let Some(children) = children {
             let all = (children.list)(&self.0.subject, &self.0.tree.kernel);
-            let rest = all
-                .into_iter()
-                .map(|child| (base + u64::from(child.key), child));
+            let rest = all.into_iter().map(|child| (base + u64::from(child.key), child));
             listing.extend(
                 rest.filter(|(at, _)| *at >= position)
                     .map(|(at, child)| self.entry(at, &child.name, child.kind)),

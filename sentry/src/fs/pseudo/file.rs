@@ -31,19 +31,12 @@ struct Made {
 
 impl<S: Subject> GeneratedFile<S> {
     pub(super) fn new(node: Arc<Node<S>>) -> Self {
-        Self {
-            node,
-            made: SpinMutex::new(Made::default()),
-        }
+        Self { node, made: SpinMutex::new(Made::default()) }
     }
 
     fn store(&self, contents: Vec<u8>, awaited: bool) -> Arc<Vec<u8>> {
         let contents = Arc::new(contents);
-        *self.made.lock() = Made {
-            contents: contents.clone(),
-            awaited,
-            valid: true,
-        };
+        *self.made.lock() = Made { contents: contents.clone(), awaited, valid: true };
         contents
     }
 
@@ -64,10 +57,7 @@ impl<S: Subject> GeneratedFile<S> {
                 let contents = read(&self.node.subject, &self.node.tree.kernel)?;
                 Ok(self.store(contents, false))
             }
-            _ => Err(TryError::NotResident {
-                offset: 0,
-                length: 0,
-            }),
+            _ => Err(TryError::NotResident { offset: 0, length: 0 }),
         }
     }
 }
@@ -97,20 +87,14 @@ impl<S: Subject> File for GeneratedFile<S> {
     }
 
     fn try_write(&self, _at: WritePosition, source: &mut dyn Source) -> TryResult<Written> {
-        let Content::File {
-            write: Some(write), ..
-        } = &self.node.entry.content
-        else {
+        let Content::File { write: Some(write), .. } = &self.node.entry.content else {
             return Err(Errno::EINVAL.into());
         };
         let mut bytes = vec![0; source.remaining().min(PAGE_SIZE)];
         let count = source.take(&mut bytes)?;
         bytes.truncate(count);
         write(&self.node.subject, &self.node.tree.kernel, &bytes)?;
-        Ok(Written {
-            count,
-            end: count as u64,
-        })
+        Ok(Written { count, end: count as u64 })
     }
 
     fn is_seekable(&self) -> bool {

@@ -62,20 +62,11 @@ pub type Target<S> = fn(&S, Caller<'_>) -> Result<Vec<u8>>;
 pub type Follow<S> = fn(&S, Caller<'_>) -> Result<Path>;
 
 enum Content<S: 'static> {
-    File {
-        read: Generate<S>,
-        write: Option<Accept<S>>,
-    },
+    File { read: Generate<S>, write: Option<Accept<S>> },
     LateFile(GenerateLater<S>),
     Link(Target<S>),
-    MagicLink {
-        target: Target<S>,
-        follow: Follow<S>,
-    },
-    Directory {
-        entries: &'static [Entry<S>],
-        children: Option<Children<S>>,
-    },
+    MagicLink { target: Target<S>, follow: Follow<S> },
+    Directory { entries: &'static [Entry<S>], children: Option<Children<S>> },
 }
 
 /// The children of a directory that come and go.
@@ -98,12 +89,7 @@ pub struct Child {
 
 impl<S: 'static> Entry<S> {
     const fn new(name: &'static str, permissions: u16, content: Content<S>) -> Self {
-        Self {
-            name,
-            permissions,
-            private: false,
-            content,
-        }
+        Self { name, permissions, private: false, content }
     }
 
     /// A file to read.
@@ -113,14 +99,7 @@ impl<S: 'static> Entry<S> {
 
     /// A file to read and write.
     pub const fn writable(name: &'static str, read: Generate<S>, write: Accept<S>) -> Self {
-        Self::new(
-            name,
-            0o644,
-            Content::File {
-                read,
-                write: Some(write),
-            },
-        )
+        Self::new(name, 0o644, Content::File { read, write: Some(write) })
     }
 
     /// A file whose contents may have to be waited for.
@@ -140,14 +119,7 @@ impl<S: 'static> Entry<S> {
 
     /// A directory.
     pub const fn directory(name: &'static str, entries: &'static [Self]) -> Self {
-        Self::new(
-            name,
-            0o555,
-            Content::Directory {
-                entries,
-                children: None,
-            },
-        )
+        Self::new(name, 0o555, Content::Directory { entries, children: None })
     }
 
     /// A directory that also has children that come and go.
@@ -156,14 +128,7 @@ impl<S: 'static> Entry<S> {
         entries: &'static [Self],
         children: Children<S>,
     ) -> Self {
-        Self::new(
-            name,
-            0o555,
-            Content::Directory {
-                entries,
-                children: Some(children),
-            },
-        )
+        Self::new(name, 0o555, Content::Directory { entries, children: Some(children) })
     }
 
     /// The same entry with other permission bits.
@@ -230,11 +195,7 @@ impl FileSystem for PseudoFileSystem {
     }
 
     async fn statistics(&self) -> Result<Statistics> {
-        Ok(Statistics {
-            magic: self.magic,
-            block_size: 4096,
-            ..Statistics::default()
-        })
+        Ok(Statistics { magic: self.magic, block_size: 4096, ..Statistics::default() })
     }
 }
 

@@ -26,13 +26,7 @@ pub struct Node<S: 'static> {
 
 impl<S: Subject> Node<S> {
     pub(super) fn root(tree: Arc<Tree>, entry: &'static Entry<()>) -> Arc<dyn Inode> {
-        Arc::new(Node {
-            tree,
-            subject: (),
-            entry,
-            inode: 1,
-            parent_inode: 1,
-        })
+        Arc::new(Node { tree, subject: (), entry, inode: 1, parent_inode: 1 })
     }
 
     /// A child of this directory called `name`, about another `subject`.
@@ -62,11 +56,7 @@ impl<S: Subject> Node<S> {
     }
 
     fn check_access(&self, caller: Caller<'_>) -> Result<()> {
-        if self.entry.private {
-            self.subject.check_access(caller)
-        } else {
-            Ok(())
-        }
+        if self.entry.private { self.subject.check_access(caller) } else { Ok(()) }
     }
 }
 
@@ -88,11 +78,7 @@ impl<S: Subject> Inode for Node<S> {
             inode: self.inode,
             kind: self.entry.kind(),
             permissions: self.entry.permissions,
-            links: if self.entry.kind() == FileKind::Directory {
-                2
-            } else {
-                1
-            },
+            links: if self.entry.kind() == FileKind::Directory { 2 } else { 1 },
             uid,
             gid,
             device_node: DeviceNumber::default(),
@@ -112,10 +98,7 @@ impl<S: Subject> Inode for Node<S> {
 
     async fn set_attributes(&self, change: AttributeChange) -> Result<Attributes> {
         // Opening with O_TRUNC is common (`echo 1 > /proc/sys/...`) and does nothing.
-        let only_size = AttributeChange {
-            size: change.size,
-            ..AttributeChange::default()
-        };
+        let only_size = AttributeChange { size: change.size, ..AttributeChange::default() };
         if change != only_size {
             return Err(Errno::EPERM);
         }
@@ -123,11 +106,7 @@ impl<S: Subject> Inode for Node<S> {
     }
 
     fn caching(&self) -> Caching {
-        if self.tree.volatile {
-            Caching::Volatile
-        } else {
-            Caching::Stable
-        }
+        if self.tree.volatile { Caching::Volatile } else { Caching::Stable }
     }
 
     async fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
@@ -137,9 +116,7 @@ impl<S: Subject> Inode for Node<S> {
         if let Some(entry) = entries.iter().find(|entry| entry.name.as_bytes() == name) {
             return Ok(self.child(name, self.subject.clone(), entry));
         }
-        children
-            .as_ref()
-            .map_or(Err(Errno::ENOENT), |children| (children.find)(self, name))
+        children.as_ref().map_or(Err(Errno::ENOENT), |children| (children.find)(self, name))
     }
 
     async fn read_link(&self, caller: Caller<'_>) -> Result<Vec<u8>> {

@@ -23,13 +23,7 @@ const ROOT: Entry<()> = Entry::growing_directory(
         Entry::link("link", |(), _| Ok(b"plain".to_vec())),
     ],
     Children {
-        list: |(), _| {
-            alloc::vec![Child {
-                key: 7,
-                name: b"7".to_vec(),
-                kind: FileKind::Directory
-            }]
-        },
+        list: |(), _| alloc::vec![Child { key: 7, name: b"7".to_vec(), kind: FileKind::Directory }],
         find: |node, name| match name {
             b"7" => Ok(node.child(name, Number(7), &NUMBER)),
             _ => Err(Errno::ENOENT),
@@ -66,11 +60,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let (kernel, _) = kernel();
-        let tree = Tree {
-            kernel: kernel.clone(),
-            device: DeviceNumber::default(),
-            volatile: true,
-        };
+        let tree = Tree { kernel: kernel.clone(), device: DeviceNumber::default(), volatile: true };
         let root = PseudoFileSystem::new("test", 1, tree, &ROOT).root();
         Self { kernel, root }
     }
@@ -83,11 +73,7 @@ impl Fixture {
 
     fn open(&self, path: &[&str], flags: OpenFlags) -> Result<Arc<dyn File>> {
         let credentials = Credentials::kernel();
-        let caller = Caller {
-            kernel: &self.kernel,
-            task: None,
-            credentials: &credentials,
-        };
+        let caller = Caller { kernel: &self.kernel, task: None, credentials: &credentials };
         poll_once(self.find(path)?.open(caller, flags)).unwrap()
     }
 
@@ -117,8 +103,7 @@ fn a_read_from_the_start_sees_changes() {
     let fixture = Fixture::new();
     let file = fixture.open(&["host"], OpenFlags::READ_WRITE).unwrap();
     file.try_read(0, &mut Sink::new(3)).unwrap();
-    file.try_write(WritePosition::At(0), &mut Bytes::new(b"other name"))
-        .unwrap();
+    file.try_write(WritePosition::At(0), &mut Bytes::new(b"other name")).unwrap();
     let mut rest = Sink::new(100);
     file.try_read(3, &mut rest).unwrap();
     assert_eq!(rest.bytes, b"dbox");
@@ -132,15 +117,7 @@ fn private_files_ask_their_subject() {
     assert_eq!(denied.err(), Some(Errno::EACCES));
     let read_only = fixture.open(&["7", "value"], OpenFlags::WRITE_ONLY);
     assert_eq!(read_only.err(), Some(Errno::EACCES));
-    assert_eq!(
-        fixture
-            .find(&["7"])
-            .unwrap()
-            .cached_attributes()
-            .unwrap()
-            .uid,
-        1000
-    );
+    assert_eq!(fixture.find(&["7"]).unwrap().cached_attributes().unwrap().uid, 1000);
 }
 
 #[test]
@@ -149,14 +126,9 @@ fn listings_continue_from_any_position() {
     let directory = fixture.open(&[], OpenFlags::DIRECTORY).unwrap();
     let all = poll_once(directory.read_directory(0)).unwrap().unwrap();
     let names: Vec<&[u8]> = all.iter().map(|entry| &*entry.name).collect();
-    assert_eq!(
-        names,
-        [&b"."[..], b"..", b"plain", b"host", b"late", b"link", b"7"]
-    );
+    assert_eq!(names, [&b"."[..], b"..", b"plain", b"host", b"late", b"link", b"7"]);
     for (index, entry) in all.iter().enumerate() {
-        let rest = poll_once(directory.read_directory(entry.next))
-            .unwrap()
-            .unwrap();
+        let rest = poll_once(directory.read_directory(entry.next)).unwrap().unwrap();
         assert_eq!(rest[..], all[index + 1..]);
     }
     let seven = fixture.find(&["7"]).unwrap().cached_attributes().unwrap();

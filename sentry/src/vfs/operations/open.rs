@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
+    fs::dev::open_device,
     vfs::{
         AccessMode, Attributes, Dentry, File, FileKind, InodeKey, Last, MountFlags, NewNode,
         OpenFile, OpenFlags, Path, WalkContext, WalkFlags, lookup_child, permission, walk,
@@ -204,10 +205,14 @@ async fn open_unchecked(
 ) -> Result<Opened> {
     match attributes.kind {
         FileKind::Fifo => return Ok(Opened::Fifo { key: attributes.key(), path }),
-        FileKind::Socket => return Err(Errno::ENXIO),
+        FileKind::Socket | FileKind::BlockDevice => return Err(Errno::ENXIO),
         _ => {}
     }
-    let file = path.inode().clone().open(context.caller, flags).await?;
+    let file = if attributes.kind == FileKind::CharacterDevice {
+        open_device(context.caller, attributes.device_node, flags)?
+    } else {
+        path.inode().clone().open(context.caller, flags).await?
+    };
     Ok(Opened::File(OpenFile::new(file, Some(path), status_flags(flags))))
 }
 

@@ -79,7 +79,14 @@ impl File for Full {
 }
 
 /// /dev/random and /dev/urandom: the same, since the generator is seeded before the first task.
-pub struct RandomDevice(pub Arc<Kernel>);
+pub struct RandomDevice(Arc<Kernel>);
+
+impl RandomDevice {
+    /// The generator of `kernel`.
+    pub const fn new(kernel: Arc<Kernel>) -> Self {
+        Self(kernel)
+    }
+}
 
 #[async_trait]
 impl File for RandomDevice {

@@ -1,0 +1,44 @@
+//! The local APIC in x2APIC mode, by MSRs (Intel SDM volume 3, 11.12).
+
+use guest_abi::kvm::{SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR};
+use x86_64::registers::model_specific::Msr;
+
+const APIC_BASE: u32 = 0x1b;
+const APIC_BASE_ENABLE: u64 = 1 << 11;
+const APIC_BASE_X2APIC: u64 = 1 << 10;
+const END_OF_INTERRUPT: u32 = 0x80b;
+const SPURIOUS: u32 = 0x80f;
+const SPURIOUS_ENABLE: u64 = 1 << 8;
+const INTERRUPT_COMMAND: u32 = 0x830;
+const TIMER: u32 = 0x832;
+const TIMER_TSC_DEADLINE: u64 = 2 << 17;
+const TSC_DEADLINE: u32 = 0x6e0;
+
+fn write(register: u32, value: u64) {
+    // SAFETY: the registers above affect interrupts only, whose handlers are in place.
+    unsafe { Msr::new(register).write(value) };
+}
+
+/// Turns this vCPU's APIC on, its timer in TSC-deadline mode and not armed.
+pub fn initialise() {
+    // SAFETY: reading the APIC base has no effect.
+    let base = unsafe { Msr::new(APIC_BASE).read() };
+    write(APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+    write(SPURIOUS, SPURIOUS_ENABLE | u64::from(SPURIOUS_VECTOR));
+    write(TIMER, TIMER_TSC_DEADLINE | u64::from(TIMER_VECTOR));
+}
+
+/// Acknowledges the interrupt in service.
+pub fn end_of_interrupt() {
+    write(END_OF_INTERRUPT, 0);
+}
+
+/// Lets the timer fire when the time-stamp counter reaches `count`.
+pub fn set_timer(count: u64) {
+    write(TSC_DEADLINE, count);
+}
+
+/// Interrupts the vCPU at `index`; the host gives each its index as APIC id.
+pub fn send_wake(index: u16) {
+    write(INTERRUPT_COMMAND, u64::from(index) << 32 | u64::from(WAKE_VECTOR));
+}

@@ -1,0 +1,138 @@
+//! What belongs to one vCPU, reached through GS while in ring 0.
+
+use core::{
+    arch::asm,
+    cell::UnsafeCell,
+    mem::offset_of,
+    sync::atomic::{AtomicBool, AtomicU64},
+};
+
+use guest_abi::kvm::MAX_VCPUS;
+use sentry::platform::{ExtendedState, Registers};
+
+use super::descriptors::Descriptors;
+
+/// State of one vCPU. The entry code knows the offsets of the first fields.
+#[repr(C, align(64))]
+pub struct PerCpu {
+    /// Address of this structure, so that `gs:0` yields it.
+    self_address: u64,
+    /// Where the entry code stores user registers.
+    user_registers: *mut Registers,
+    /// Stack of `enter_user`'s caller.
+    kernel_stack: u64,
+    /// User RSP (or RAX) for some instructions of the entry code.
+    scratch: u64,
+    /// Vector and error code of the last exception or interrupt from ring 3.
+    pub trap_vector: u64,
+    /// See `trap_vector`.
+    pub trap_error: u64,
+    /// Whether RDFSBASE and its kin may be used.
+    has_fsgsbase: u64,
+    /// Index of the vCPU.
+    pub index: u16,
+    /// Descriptor tables; the processor refers to them.
+    pub descriptors: Descriptors,
+    /// Only this vCPU touches these.
+    pub own: UnsafeCell<Own>,
+    /// A sticky interrupt request (`Platform::interrupt`).
+    pub interrupt_pending: AtomicBool,
+    /// The vCPU is in ring 3, or about to be.
+    pub in_user: AtomicBool,
+    /// Translations must be dropped before ring 3 is entered again.
+    pub flush_pending: AtomicBool,
+    /// Physical address of the page table that CR3 names.
+    pub loaded_root: AtomicU64,
+}
+
+/// State that no other vCPU looks at.
+#[derive(Default)]
+pub struct Own {
+    /// Whose vector state is in the registers.
+    pub extended_owner: Option<ExtendedState>,
+    /// Time-stamp counter value the timer is set to; 0 if it is not.
+    pub timer_set_to: u64,
+}
+
+// SAFETY: shared fields are atomics; `own` and what precedes `descriptors` is touched only by the
+// vCPU itself, with interrupts off.
+unsafe impl Sync for PerCpu {}
+
+/// Offsets for the entry code.
+pub mod offset {
+    use super::{PerCpu, offset_of};
+
+    pub const USER_REGISTERS: usize = offset_of!(PerCpu, user_registers);
+    pub const KERNEL_STACK: usize = offset_of!(PerCpu, kernel_stack);
+    pub const SCRATCH: usize = offset_of!(PerCpu, scratch);
+    pub const TRAP_VECTOR: usize = offset_of!(PerCpu, trap_vector);
+    pub const TRAP_ERROR: usize = offset_of!(PerCpu, trap_error);
+    pub const HAS_FSGSBASE: usize = offset_of!(PerCpu, has_fsgsbase);
+}
+
+const EMPTY: PerCpu = PerCpu {
+    self_address: 0,
+    user_registers: core::ptr::null_mut(),
+    kernel_stack: 0,
+    scratch: 0,
+    trap_vector: 0,
+    trap_error: 0,
+    has_fsgsbase: 0,
+    index: 0,
+    descriptors: Descriptors::EMPTY,
+    own: UnsafeCell::new(Own { extended_owner: None, timer_set_to: 0 }),
+    interrupt_pending: AtomicBool::new(false),
+    in_user: AtomicBool::new(false),
+    flush_pending: AtomicBool::new(false),
+    loaded_root: AtomicU64::new(0),
+};
+
+struct All(UnsafeCell<[PerCpu; MAX_VCPUS as usize]>);
+
+// SAFETY: each element is initialised by its own vCPU before any other vCPU may reach it, and is
+// `Sync` from then on.
+unsafe impl Sync for All {}
+
+static ALL: All = All(UnsafeCell::new([EMPTY; MAX_VCPUS as usize]));
+
+/// Sets this vCPU's structure up, all but the descriptor tables, and returns it.
+///
+/// # Safety
+/// Called once on each vCPU, with its index.
+pub unsafe fn initialise(index: u16, has_fsgsbase: bool) -> *mut PerCpu {
+    // SAFETY: the index is below the array's length (the host makes no more vCPUs), and nobody else
+    // uses the element yet.
+    unsafe {
+        let own = ALL.0.get().cast::<PerCpu>().add(usize::from(index));
+        (*own).self_address = own as u64;
+        (*own).index = index;
+        (*own).has_fsgsbase = has_fsgsbase.into();
+        own
+    }
+}
+
+/// This vCPU's state.
+pub fn current() -> &'static PerCpu {
+    let address: *const PerCpu;
+    // SAFETY: in ring 0 GS holds this vCPU's structure, whose first word is its address.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) address, options(nostack, preserves_flags, readonly));
+        &*address
+    }
+}
+
+/// The state of the vCPU at `index`; it may not have started yet.
+pub fn get(index: u16) -> Option<&'static PerCpu> {
+    if index >= MAX_VCPUS {
+        return None;
+    }
+    // SAFETY: within the array; only `Sync` parts are used across vCPUs.
+    Some(unsafe { &*ALL.0.get().cast::<PerCpu>().add(usize::from(index)) })
+}
+
+/// Runs `action` with the state that only this vCPU touches. Ring 0 is never interrupted, so there
+/// is no second user unless `action` calls this again, which it must not.
+pub fn with_own<T>(action: impl FnOnce(&mut Own) -> T) -> T {
+    // SAFETY: as above.
+    action(unsafe { &mut *current().own.get() })
+}

@@ -1,0 +1,231 @@
+//! `sentry::Platform` on bare (virtual) metal.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use guest_abi::{device::QueueId, kvm};
+use sentry::{
+    errno::{Errno, Result},
+    memory::{Frame, PhysicalMemory},
+    platform::{
+        AddressSpaceId, ClockParameters, ExecutorId, Exception, Platform, Protection, Trap,
+        UserContext,
+    },
+};
+use x86_64::{
+    PhysAddr,
+    registers::control::{Cr3, Cr3Flags},
+    structures::paging::PhysFrame,
+};
+
+use super::{apic, clock, entry, extended, per_cpu, ports, processor, shootdown, trap};
+
+/// Bytes of the half of a root page table that maps the sentry.
+const KERNEL_HALF_BYTES: usize = 2048;
+
+/// How long user code may run while others wait, in nanoseconds.
+const TIME_SLICE_NANOSECONDS: u64 = 10_000_000;
+
+/// The guest half of the KVM platform.
+pub struct KvmPlatform {
+    memory: PhysicalMemory,
+    vcpus: u16,
+    halted: AtomicBool,
+}
+
+impl KvmPlatform {
+    /// The platform on `memory` with `vcpus` vCPUs.
+    pub fn new(memory: PhysicalMemory, vcpus: u16) -> Arc<Self> {
+        Arc::new(Self { memory, vcpus, halted: AtomicBool::new(false) })
+    }
+}
+
+impl Platform for KvmPlatform {
+    fn memory(&self) -> &PhysicalMemory {
+        &self.memory
+    }
+
+    fn executor_count(&self) -> u16 {
+        self.vcpus
+    }
+
+    fn user_address_limit(&self) -> u64 {
+        kvm::USER_ADDRESS_LIMIT
+    }
+
+    fn fault_around_pages(&self) -> usize {
+        16
+    }
+
+    /// The space's name is the physical address of its root, which gets the sentry's half.
+    fn create_address_space(&self, root: Frame) -> Result<AddressSpaceId> {
+        let half = KERNEL_HALF_BYTES as u64;
+        self.memory
+            .copy(kvm::BOOT_PAGE_TABLES + half, root.address() + half, KERNEL_HALF_BYTES)
+            .map_err(|_| Errno::EFAULT)?;
+        Ok(AddressSpaceId(root.address()))
+    }
+
+    fn destroy_address_space(&self, space: AddressSpaceId) {
+        // A vCPU may still have the dead space loaded; its page tables must not be walked again.
+        for own in (0..self.vcpus).filter_map(per_cpu::get) {
+            if own.loaded_root.load(Ordering::SeqCst) == space.0 {
+                if own.index == per_cpu::current().index {
+                    load_root(kvm::BOOT_PAGE_TABLES);
+                } else {
+                    own.flush_pending.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    fn map(&self, space: AddressSpaceId, address: u64, _: Frame, pages: usize, _: Protection) {
+        shootdown::drop_translations(self.vcpus, space.0, address, pages);
+    }
+
+    fn unmap(&self, space: AddressSpaceId, address: u64, pages: usize) {
+        shootdown::drop_translations(self.vcpus, space.0, address, pages);
+    }
+
+    fn protect(&self, space: AddressSpaceId, address: u64, pages: usize, _: Protection) {
+        shootdown::drop_translations(self.vcpus, space.0, address, pages);
+    }
+
+    fn run_user(
+        &self,
+        _executor: ExecutorId,
+        space: AddressSpaceId,
+        context: &mut UserContext,
+        deadline: Option<u64>,
+    ) -> Trap {
+        let own = per_cpu::current();
+        if own.interrupt_pending.swap(false, Ordering::SeqCst) {
+            return Trap::Interrupted;
+        }
+        if !trap::prepare(&mut context.registers) {
+            return Trap::Exception(Exception::GeneralProtection);
+        }
+        if own.loaded_root.load(Ordering::Relaxed) != space.0 {
+            load_root(space.0);
+        }
+        arm_timer(deadline);
+        extended::load(context);
+        if !processor::has_fsgsbase() {
+            let registers = &context.registers;
+            processor::set_user_bases(registers.fs_base, registers.gs_base);
+        }
+        own.in_user.store(true, Ordering::SeqCst);
+        shootdown::drop_if_requested(own);
+        // SAFETY: interrupts are off in ring 0, the registers outlive the call, and `prepare` has
+        // judged RIP and RFLAGS.
+        let kind = unsafe { entry::enter_user(&raw mut context.registers) };
+        own.in_user.store(false, Ordering::SeqCst);
+        if kind == entry::TRAP_SYSCALL {
+            return Trap::Syscall;
+        }
+        trap::user_trap(own.trap_vector, own.trap_error)
+    }
+
+    fn save_extended_state(&self, _executor: ExecutorId, context: &mut UserContext) {
+        extended::save(context);
+    }
+
+    fn extended_state_size(&self) -> usize {
+        extended::area_bytes()
+    }
+
+    fn extended_state_features(&self) -> u64 {
+        extended::features()
+    }
+
+    fn interrupt(&self, executor: ExecutorId) {
+        let Some(other) = per_cpu::get(executor.0) else { return };
+        other.interrupt_pending.store(true, Ordering::SeqCst);
+        if other.index != per_cpu::current().index {
+            apic::send_wake(other.index);
+        }
+    }
+
+    /// STI takes effect after the next instruction, so no interrupt can come between the look at
+    /// the request and HLT and be slept through.
+    fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
+        let own = per_cpu::current();
+        if let Some(deadline) = deadline {
+            set_timer_before(clock::counter_at(deadline));
+        }
+        if !own.interrupt_pending.swap(false, Ordering::SeqCst) {
+            x86_64::instructions::interrupts::enable_and_hlt();
+            x86_64::instructions::interrupts::disable();
+        }
+        own.interrupt_pending.store(false, Ordering::SeqCst);
+    }
+
+    fn monotonic_nanoseconds(&self) -> u64 {
+        clock::monotonic_nanoseconds()
+    }
+
+    fn realtime_nanoseconds(&self) -> u64 {
+        clock::realtime_nanoseconds()
+    }
+
+    fn clock_parameters(&self) -> Option<ClockParameters> {
+        Some(clock::parameters())
+    }
+
+    fn kick(&self, queue: QueueId) {
+        if let Some(port) = kvm::doorbell_port(queue) {
+            ports::write(port, 0);
+        }
+    }
+
+    /// The host takes pages back by itself under pressure; it is told of none yet, so they must be
+    /// zero when used again.
+    fn release_frames(&self, first: Frame, count: usize) {
+        // A range of frames always lies in memory; there is nothing to report if not.
+        drop(self.memory.zero(first.address(), count * sentry::memory::PAGE_SIZE));
+    }
+
+    fn emergency_log(&self, line: &str) {
+        ports::log(line);
+    }
+
+    fn halt(&self) {
+        self.halted.store(true, Ordering::SeqCst);
+        for index in 0..self.vcpus {
+            self.interrupt(ExecutorId(index));
+        }
+    }
+}
+
+fn load_root(root: u64) {
+    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
+    // SAFETY: every root maps the sentry in its upper half.
+    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
+    per_cpu::current().loaded_root.store(root, Ordering::SeqCst);
+}
+
+/// Bounds the stay in ring 3. One setting serves all entries until it fires, so a system call
+/// costs no write to the APIC, which would be an exit.
+fn arm_timer(deadline: Option<u64>) {
+    let is_set = per_cpu::with_own(|own| own.timer_set_to != 0);
+    if is_set && deadline.is_none() {
+        return;
+    }
+    if !is_set {
+        let slice_end = clock::monotonic_nanoseconds() + TIME_SLICE_NANOSECONDS;
+        set_timer_before(clock::counter_at(slice_end));
+    }
+    if let Some(deadline) = deadline {
+        set_timer_before(clock::counter_at(deadline));
+    }
+}
+
+/// Sets the timer to `count`, unless it fires earlier anyway.
+fn set_timer_before(count: u64) {
+    per_cpu::with_own(|own| {
+        if own.timer_set_to == 0 || count < own.timer_set_to {
+            own.timer_set_to = count;
+            apic::set_timer(count);
+        }
+    });
+}
