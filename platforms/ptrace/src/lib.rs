@@ -1,5 +1,19 @@
 //! The ptrace platform: the sentry linked into a host process, applications in stub processes.
-#![allow(
-    unsafe_code,
-    reason = "platform crate: host system calls that libc declares unsafe"
-)]
+//!
+//! Start reading at [`PtracePlatform`]: it implements [`sentry::platform::Platform`] from the parts
+//! below it. An *executor* is a host thread; an address space is a *stub process*; where they meet
+//! is a *stub thread* that this executor traces. The *keeper* is one more thread: it makes and ends
+//! stub processes, changes mappings for those who cannot, and ends time slices.
+
+mod clock;
+mod config;
+mod executor;
+mod keeper;
+mod platform;
+mod space;
+mod spaces;
+mod stub;
+mod sys;
+
+pub use config::{Config, DeviceWindow, Error, create_sandbox_memory};
+pub use platform::PtracePlatform;

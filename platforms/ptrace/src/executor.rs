@@ -1,0 +1,296 @@
+//! Executors: host threads that run user code in stubs, and how they are stopped and woken.
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    mem::MaybeUninit,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+};
+
+use rustix::{
+    event::{EventfdFlags, Timespec, epoll, eventfd},
+    io::Result,
+};
+use sentry::platform::{ExtendedState, Trap};
+
+use crate::{
+    clock,
+    space::StubProcess,
+    stub::StubThread,
+    sys::{self, Tid},
+};
+
+/// The signal that takes a stub thread out of user mode. User code never sees it.
+const INTERRUPT_SIGNAL: i32 = libc::SIGUSR1;
+
+/// Where an executor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Kernel,
+    Idle,
+    /// In user mode, with this thread of this process.
+    User {
+        process: Tid,
+        thread: Tid,
+    },
+}
+
+impl Place {
+    const IDLE: u64 = u64::MAX;
+
+    const fn encode(self) -> u64 {
+        match self {
+            Self::Kernel => 0,
+            Self::Idle => Self::IDLE,
+            Self::User { process, thread } => {
+                (process.cast_unsigned() as u64) << 32 | thread.cast_unsigned() as u64
+            }
+        }
+    }
+
+    const fn decode(word: u64) -> Self {
+        match word {
+            0 => Self::Kernel,
+            Self::IDLE => Self::Idle,
+            _ => Self::User {
+                process: (word >> 32) as Tid,
+                thread: word as u32 as Tid,
+            },
+        }
+    }
+}
+
+/// One executor.
+#[derive(Debug)]
+pub struct Executor {
+    place: AtomicU64,
+    /// It is to leave user mode or idleness, now or when it next gets there.
+    interrupted: AtomicBool,
+    /// How often it entered user mode; wraps.
+    entries: AtomicU32,
+    wake: OwnedFd,
+    epoll: OwnedFd,
+    threads: Mutex<Threads>,
+}
+
+impl Executor {
+    /// An executor that the eventfds `calls` wake when it is idle.
+    pub fn new(calls: &[OwnedFd]) -> Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let epoll = wakeable_by(&wake, calls)?;
+        Ok(Self {
+            place: AtomicU64::new(Place::Kernel.encode()),
+            interrupted: AtomicBool::new(false),
+            entries: AtomicU32::new(0),
+            wake,
+            epoll,
+            threads: Mutex::default(),
+        })
+    }
+
+    /// Its stub threads. Only the executor's own thread uses them.
+    pub fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it leave user mode or idleness, or not stay when it next gets there.
+    pub fn interrupt(&self) {
+        // The flag is set before the place is read; the executor does it the other way round.
+        self.interrupted.store(true, SeqCst);
+        match Place::decode(self.place.load(SeqCst)) {
+            Place::Kernel => {}
+            Place::Idle => ring(self.wake.as_fd()),
+            Place::User { process, thread } => {
+                sys::signal_thread(process, thread, INTERRUPT_SIGNAL)
+            }
+        }
+    }
+
+    /// Whether an interrupt waits; forgets it.
+    pub fn take_interrupt(&self) -> bool {
+        self.interrupted.load(SeqCst) && self.interrupted.swap(false, SeqCst)
+    }
+
+    /// Whether it runs user code.
+    pub fn is_in_user_mode(&self) -> bool {
+        matches!(Place::decode(self.place.load(SeqCst)), Place::User { .. })
+    }
+
+    /// How often it entered user mode; wraps.
+    pub fn entries(&self) -> u32 {
+        self.entries.load(SeqCst)
+    }
+
+    /// Tells the others that user code runs in `thread` of `process` while `run` does.
+    pub fn in_user_mode(&self, process: Tid, thread: Tid, run: impl FnOnce() -> Trap) -> Trap {
+        self.entries
+            .store(self.entries.load(SeqCst).wrapping_add(1), SeqCst);
+        self.place
+            .store(Place::User { process, thread }.encode(), SeqCst);
+        let trap = if self.take_interrupt() {
+            Trap::Interrupted
+        } else {
+            run()
+        };
+        self.place.store(Place::Kernel.encode(), SeqCst);
+        if trap == Trap::Interrupted {
+            // One answer for all interrupts up to now.
+            self.interrupted.store(false, SeqCst);
+        }
+        trap
+    }
+
+    /// Sleeps until interrupted, called by a device, or `deadline` of CLOCK_MONOTONIC.
+    pub fn idle(&self, deadline: Option<u64>) {
+        self.place.store(Place::Idle.encode(), SeqCst);
+        if !self.take_interrupt() {
+            // An error is an early return, which is allowed.
+            let _ = wait_for_event(self.epoll.as_fd(), deadline.map(until));
+        }
+        self.place.store(Place::Kernel.encode(), SeqCst);
+        self.interrupted.store(false, SeqCst);
+    }
+}
+
+/// Time left until `deadline`, in nanoseconds.
+fn until(deadline: u64) -> u64 {
+    deadline.saturating_sub(clock::monotonic())
+}
+
+/// Adds to the counter of an eventfd. Failure means that it is full, so its reader is awake.
+pub fn ring(eventfd: BorrowedFd<'_>) {
+    let _ = rustix::io::write(eventfd, &1_u64.to_ne_bytes());
+}
+
+/// An epoll instance for `wake` and `calls`. Edge-triggered, so nobody has to read the eventfds;
+/// exclusive, so a call wakes one sleeper: the instance made first whose thread waits.
+pub fn wakeable_by(wake: &OwnedFd, calls: &[OwnedFd]) -> Result<OwnedFd> {
+    use epoll::EventFlags;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let edge = EventFlags::IN | EventFlags::ET;
+    epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), edge)?;
+    for call in calls {
+        epoll::add(
+            &epoll,
+            call,
+            epoll::EventData::new_u64(CALL),
+            edge | EventFlags::EXCLUSIVE,
+        )?;
+    }
+    Ok(epoll)
+}
+
+const WAKE: u64 = 0;
+const CALL: u64 = 1;
+
+/// Waits at most `timeout` nanoseconds; answers whether a device called.
+pub fn wait_for_event(epoll: BorrowedFd<'_>, timeout: Option<u64>) -> Result<bool> {
+    const NANOSECONDS: u64 = 1_000_000_000;
+    let timeout = timeout.map(|nanoseconds| Timespec {
+        tv_sec: (nanoseconds / NANOSECONDS).cast_signed(),
+        tv_nsec: (nanoseconds % NANOSECONDS).cast_signed(),
+    });
+    let mut events = [MaybeUninit::uninit(); 8];
+    let (ready, _) = epoll::wait(epoll, &mut events, timeout.as_ref())?;
+    Ok(ready.iter().any(|event| event.data.u64() == CALL))
+}
+
+/// The stub threads of one executor, by the serial number of their process.
+#[derive(Debug, Default)]
+pub struct Threads(BTreeMap<u64, (Arc<StubProcess>, StubThread)>);
+
+impl Threads {
+    /// The executor's thread in `process`.
+    pub fn get(&mut self, process: &StubProcess) -> Option<&mut StubThread> {
+        self.0.get_mut(&process.serial()).map(|(_, thread)| thread)
+    }
+
+    /// Adds the executor's thread in `process`, and forgets those of retired processes.
+    pub fn add(&mut self, process: &Arc<StubProcess>, thread: StubThread) -> &mut StubThread {
+        self.0.retain(|_, (process, _)| !process.is_retired());
+        let entry = self
+            .0
+            .entry(process.serial())
+            .insert_entry((process.clone(), thread));
+        &mut entry.into_mut().1
+    }
+
+    /// Forgets the executor's thread in `process`, after saving the vector state in it.
+    pub fn remove(&mut self, process: &StubProcess) {
+        if let Some((_, mut thread)) = self.0.remove(&process.serial()) {
+            thread.save_extended();
+        }
+    }
+
+    /// Brings `state` home if it is live in one of these threads.
+    pub fn save_extended(&mut self, state: &ExtendedState) {
+        if !state.lock().live {
+            return;
+        }
+        if let Some((_, thread)) = self.0.values_mut().find(|(_, thread)| thread.holds(state)) {
+            thread.save_extended();
+        }
+    }
+}
+
+thread_local! {
+    /// Which executor of which platform (by its address) the thread is.
+    static CURRENT: Cell<Option<(usize, u16)>> = const { Cell::new(None) };
+}
+
+/// Makes the calling thread executor `number` of `platform`.
+pub fn bind(platform: usize, number: u16) {
+    CURRENT.set(Some((platform, number)));
+}
+
+/// Which executor of `platform` the calling thread is.
+pub fn current(platform: usize) -> Option<u16> {
+    CURRENT
+        .get()
+        .filter(|(bound, _)| *bound == platform)
+        .map(|(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_survive_encoding() {
+        let user = Place::User {
+            process: 4_194_303,
+            thread: 17,
+        };
+        for place in [Place::Kernel, Place::Idle, user] {
+            assert_eq!(Place::decode(place.encode()), place);
+        }
+    }
+
+    #[test]
+    fn an_interrupt_is_sticky_and_answered_once() {
+        let executor = Executor::new(&[]).unwrap();
+        executor.interrupt();
+        executor.idle(None);
+        assert!(!executor.take_interrupt());
+        executor.interrupt();
+        let trap = executor.in_user_mode(1, 1, || Trap::Syscall);
+        assert_eq!(trap, Trap::Interrupted);
+        let trap = executor.in_user_mode(1, 1, || Trap::Syscall);
+        assert_eq!(trap, Trap::Syscall);
+    }
+
+    #[test]
+    fn idle_ends_at_the_deadline_and_at_a_call() {
+        let calls = [eventfd(0, EventfdFlags::CLOEXEC).unwrap()];
+        let executor = Executor::new(&calls).unwrap();
+        let deadline = clock::monotonic() + 1_000_000;
+        executor.idle(Some(deadline));
+        assert!(clock::monotonic() >= deadline);
+        ring(calls[0].as_fd());
+        executor.idle(None);
+    }
+}
