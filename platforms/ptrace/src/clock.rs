@@ -30,9 +30,7 @@ pub fn realtime() -> u64 {
 fn nanoseconds(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let rest = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds
-        .saturating_mul(NANOSECONDS_PER_SECOND)
-        .saturating_add(rest)
+    seconds.saturating_mul(NANOSECONDS_PER_SECOND).saturating_add(rest)
 }
 
 /// Both clocks at one moment.
@@ -49,13 +47,7 @@ impl Sample {
             let before = sys::time_stamp_counter();
             let monotonic = monotonic();
             let width = sys::time_stamp_counter().wrapping_sub(before);
-            (
-                width,
-                Self {
-                    tsc: before.wrapping_add(width / 2),
-                    monotonic,
-                },
-            )
+            (width, Self { tsc: before.wrapping_add(width / 2), monotonic })
         };
         let first = attempt();
         let best = (0..4).map(|_| attempt()).fold(
@@ -101,10 +93,7 @@ impl TscClock {
     pub fn new() -> Self {
         let start = Sample::take();
         let baseline = Mutex::new(Baseline { start, next: start });
-        Self {
-            usable: is_invariant() && is_clock_source(),
-            baseline,
-        }
+        Self { usable: is_invariant() && is_clock_source(), baseline }
     }
 
     /// Current parameters, or `None` if the counter is no clock, or for the first 10 ms.
@@ -154,10 +143,7 @@ mod tests {
     fn rate_is_precise() {
         let (multiplier, shift) = rate(2_300_000_000, 1_000_000_000).unwrap();
         assert_eq!(shift, 32);
-        assert_eq!(
-            (2_300_000_000 * u128::from(multiplier)) >> shift,
-            999_999_999
-        );
+        assert_eq!((2_300_000_000 * u128::from(multiplier)) >> shift, 999_999_999);
         // A counter slower than 1 GHz needs a smaller shift.
         assert_eq!(rate(1_000_000, 40_000_000).unwrap().1, 26);
         assert_eq!(rate(0, 1), None);
@@ -169,21 +155,12 @@ mod tests {
             tsc: 2 * seconds * NANOSECONDS_PER_SECOND,
             monotonic: seconds * NANOSECONDS_PER_SECOND,
         };
-        let mut baseline = Baseline {
-            start: sample(0),
-            next: sample(0),
-        };
+        let mut baseline = Baseline { start: sample(0), next: sample(0) };
         assert_eq!(baseline.distance(sample(0)), None);
         let second = NANOSECONDS_PER_SECOND;
         assert_eq!(baseline.distance(sample(4)), Some((8 * second, 4 * second)));
-        assert_eq!(
-            baseline.distance(sample(6)),
-            Some((12 * second, 6 * second))
-        );
-        assert_eq!(
-            baseline.distance(sample(12)),
-            Some((12 * second, 6 * second))
-        );
+        assert_eq!(baseline.distance(sample(6)), Some((12 * second, 6 * second)));
+        assert_eq!(baseline.distance(sample(12)), Some((12 * second, 6 * second)));
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -56,13 +59,13 @@ impl Place {
         match word {
             0 => Self::Kernel,
             Self::IDLE => Self::Idle,
-            _ => Self::User {
-                process: (word >> 32) as Tid,
-                thread: word as u32 as Tid,
-            },
+            _ => Self::User { process: (word >> 32) as Tid, thread: word as u32 as Tid },
         }
     }
 }
+
+/// A time that does not come.
+pub const NEVER: u64 = u64::MAX;
 
 /// One executor.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ pub struct Executor {
     interrupted: AtomicBool,
     /// How often it entered user mode; wraps.
     entries: AtomicU32,
+    /// When it is to leave user mode, by CLOCK_MONOTONIC; [`NEVER`] if at no fixed time.
+    deadline: AtomicU64,
     wake: OwnedFd,
     epoll: OwnedFd,
     threads: Mutex<Threads>,
@@ -86,6 +91,7 @@ impl Executor {
             place: AtomicU64::new(Place::Kernel.encode()),
             interrupted: AtomicBool::new(false),
             entries: AtomicU32::new(0),
+            deadline: AtomicU64::new(NEVER),
             wake,
             epoll,
             threads: Mutex::default(),
@@ -125,17 +131,24 @@ impl Executor {
         self.entries.load(SeqCst)
     }
 
-    /// Tells the others that user code runs in `thread` of `process` while `run` does.
-    pub fn in_user_mode(&self, process: Tid, thread: Tid, run: impl FnOnce() -> Trap) -> Trap {
-        self.entries
-            .store(self.entries.load(SeqCst).wrapping_add(1), SeqCst);
-        self.place
-            .store(Place::User { process, thread }.encode(), SeqCst);
-        let trap = if self.take_interrupt() {
-            Trap::Interrupted
-        } else {
-            run()
-        };
+    /// If it runs user code, until when; [`NEVER`] if at no fixed time.
+    pub fn deadline(&self) -> Option<u64> {
+        self.is_in_user_mode().then(|| self.deadline.load(SeqCst))
+    }
+
+    /// Tells the others that user code runs in `thread` of `process`, at most until `deadline`,
+    /// while `run` does.
+    pub fn in_user_mode(
+        &self,
+        process: Tid,
+        thread: Tid,
+        deadline: u64,
+        run: impl FnOnce() -> Trap,
+    ) -> Trap {
+        self.deadline.store(deadline, Relaxed);
+        self.entries.store(self.entries.load(Relaxed).wrapping_add(1), Relaxed);
+        self.place.store(Place::User { process, thread }.encode(), SeqCst);
+        let trap = if self.take_interrupt() { Trap::Interrupted } else { run() };
         self.place.store(Place::Kernel.encode(), SeqCst);
         if trap == Trap::Interrupted {
             // One answer for all interrupts up to now.
@@ -174,12 +187,7 @@ pub fn wakeable_by(wake: &OwnedFd, calls: &[OwnedFd]) -> Result<OwnedFd> {
     let edge = EventFlags::IN | EventFlags::ET;
     epoll::add(&epoll, wake, epoll::EventData::new_u64(WAKE), edge)?;
     for call in calls {
-        epoll::add(
-            &epoll,
-            call,
-            epoll::EventData::new_u64(CALL),
-            edge | EventFlags::EXCLUSIVE,
-        )?;
+        epoll::add(&epoll, call, epoll::EventData::new_u64(CALL), edge | EventFlags::EXCLUSIVE)?;
     }
     Ok(epoll)
 }
@@ -212,10 +220,7 @@ impl Threads {
     /// Adds the executor's thread in `process`, and forgets those of retired processes.
     pub fn add(&mut self, process: &Arc<StubProcess>, thread: StubThread) -> &mut StubThread {
         self.0.retain(|_, (process, _)| !process.is_retired());
-        let entry = self
-            .0
-            .entry(process.serial())
-            .insert_entry((process.clone(), thread));
+        let entry = self.0.entry(process.serial()).insert_entry((process.clone(), thread));
         &mut entry.into_mut().1
     }
 
@@ -249,10 +254,7 @@ pub fn bind(platform: usize, number: u16) {
 
 /// Which executor of `platform` the calling thread is.
 pub fn current(platform: usize) -> Option<u16> {
-    CURRENT
-        .get()
-        .filter(|(bound, _)| *bound == platform)
-        .map(|(_, number)| number)
+    CURRENT.get().filter(|(bound, _)| *bound == platform).map(|(_, number)| number)
 }
 
 #[cfg(test)]
@@ -261,10 +263,7 @@ mod tests {
 
     #[test]
     fn places_survive_encoding() {
-        let user = Place::User {
-            process: 4_194_303,
-            thread: 17,
-        };
+        let user = Place::User { process: 4_194_303, thread: 17 };
         for place in [Place::Kernel, Place::Idle, user] {
             assert_eq!(Place::decode(place.encode()), place);
         }
@@ -277,9 +276,9 @@ mod tests {
         executor.idle(None);
         assert!(!executor.take_interrupt());
         executor.interrupt();
-        let trap = executor.in_user_mode(1, 1, || Trap::Syscall);
+        let trap = executor.in_user_mode(1, 1, NEVER, || Trap::Syscall);
         assert_eq!(trap, Trap::Interrupted);
-        let trap = executor.in_user_mode(1, 1, || Trap::Syscall);
+        let trap = executor.in_user_mode(1, 1, NEVER, || Trap::Syscall);
         assert_eq!(trap, Trap::Syscall);
     }
 

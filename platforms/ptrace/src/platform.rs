@@ -25,7 +25,7 @@ use sentry::{
 use crate::{
     clock::{self, TscClock},
     config::{Config, Error},
-    executor::{self, Executor, Threads, ring},
+    executor::{self, Executor, NEVER, Threads, ring},
     space::{Refusal, RunBatch, StubProcess},
     spaces::Spaces,
     stub::{StubThread, USER_ADDRESS_LIMIT},
@@ -60,9 +60,8 @@ impl PtracePlatform {
         }
         let memory = map_memory(&config)?;
         sys::suppress_stop_notifications().map_err(Error::host("sigaction"))?;
-        let executors: Result<Vec<_>, _> = (0..config.executors)
-            .map(|_| Executor::new(&config.calls))
-            .collect();
+        let executors: Result<Vec<_>, _> =
+            (0..config.executors).map(|_| Executor::new(&config.calls)).collect();
         let executors: Arc<[_]> = executors.map_err(Error::host("eventfd or epoll"))?.into();
         let spaces = Spaces::new(&config.memory, executors.clone(), &config.calls)?;
         Ok(Arc::new(Self {
@@ -87,13 +86,11 @@ impl PtracePlatform {
     ) -> std::io::Result<Vec<JoinHandle<()>>> {
         let spawn = |number| {
             let body = body.clone();
-            std::thread::Builder::new()
-                .name(format!("executor-{number}"))
-                .spawn(move || {
-                    // Deadlines are exact to the nanosecond, not to the default 50 us.
-                    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-                    body(ExecutorId(number));
-                })
+            std::thread::Builder::new().name(format!("executor-{number}")).spawn(move || {
+                // Deadlines are exact to the nanosecond, not to the default 50 us.
+                let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+                body(ExecutorId(number));
+            })
         };
         (0..self.executor_count()).map(spawn).collect()
     }
@@ -121,9 +118,7 @@ impl PtracePlatform {
         let mut threads = self.current_executor().map(Executor::threads);
         match threads.as_mut().and_then(|threads| threads.get(&process)) {
             Some(thread) => change(&process, &mut |count| thread.run_batch(count)),
-            None => change(&process, &mut |count| {
-                self.spaces.run_batch(&process, count)
-            }),
+            None => change(&process, &mut |count| self.spaces.run_batch(&process, count)),
         }
     }
 
@@ -146,13 +141,14 @@ impl PtracePlatform {
         process: &StubProcess,
         thread: &mut StubThread,
         context: &mut UserContext,
+        deadline: u64,
     ) -> Trap {
         if let Err(trap) = thread.load(context) {
             return trap;
         }
         let tid = thread.tid();
-        executor.in_user_mode(process.leader(), tid, || {
-            self.spaces.keeper().watch_slices();
+        executor.in_user_mode(process.leader(), tid, deadline, || {
+            self.spaces.keeper().watch(deadline);
             thread.run(&mut context.registers)
         })
     }
@@ -180,22 +176,13 @@ impl PtracePlatform {
 /// Maps sandbox memory and the device windows.
 fn map_memory(config: &Config) -> Result<PhysicalMemory, Error> {
     let map = |file: &OwnedFd, base, size: u64| {
-        let size = usize::try_from(size)
-            .ok()
-            .filter(|size| *size > 0 && size % PAGE_SIZE == 0);
+        let size = usize::try_from(size).ok().filter(|size| *size > 0 && size % PAGE_SIZE == 0);
         let size = size.ok_or(Error::Configuration("memory size is not a page multiple"))?;
         sys::map_region(file.as_fd(), base, size).map_err(Error::host("mmap"))
     };
-    let ram = map(
-        &config.memory,
-        guest_abi::memory_map::RAM_BASE,
-        config.memory_size,
-    )?;
-    let windows: Result<Vec<_>, _> = config
-        .windows
-        .iter()
-        .map(|window| map(&window.file, window.base, window.size))
-        .collect();
+    let ram = map(&config.memory, guest_abi::memory_map::RAM_BASE, config.memory_size)?;
+    let windows: Result<Vec<_>, _> =
+        config.windows.iter().map(|window| map(&window.file, window.base, window.size)).collect();
     Ok(PhysicalMemory::new(ram, windows?))
 }
 
@@ -249,15 +236,11 @@ impl Platform for PtracePlatform {
     }
 
     fn unmap(&self, space: AddressSpaceId, address: u64, pages: usize) {
-        self.change(space, |process, run| {
-            process.unmap(range(address, pages), run)
-        });
+        self.change(space, |process, run| process.unmap(range(address, pages), run));
     }
 
     fn protect(&self, space: AddressSpaceId, address: u64, pages: usize, protection: Protection) {
-        self.change(space, |process, run| {
-            process.protect(range(address, pages), protection, run)
-        });
+        self.change(space, |process, run| process.protect(range(address, pages), protection, run));
     }
 
     fn run_user(
@@ -265,6 +248,7 @@ impl Platform for PtracePlatform {
         executor: ExecutorId,
         space: AddressSpaceId,
         context: &mut UserContext,
+        deadline: Option<u64>,
     ) -> Trap {
         let Some((slot, process)) = self.executor(executor).zip(self.spaces.get(space)) else {
             return Trap::Lost;
@@ -274,10 +258,7 @@ impl Platform for PtracePlatform {
         }
         executor::bind(self.identity(), executor.0);
         let mut threads = slot.threads();
-        if !threads
-            .get(&process)
-            .is_some_and(|thread| thread.holds(&context.extended))
-        {
+        if !threads.get(&process).is_some_and(|thread| thread.holds(&context.extended)) {
             threads.save_extended(&context.extended);
         }
         let Some(thread) = self.thread(&mut threads, &process) else {
@@ -288,7 +269,7 @@ impl Platform for PtracePlatform {
             Err(Refusal::Unbacked) => return Trap::Exception(Exception::BusError),
             Err(Refusal::Lost) => return Trap::Lost,
         }
-        let trap = self.run_thread(slot, &process, thread, context);
+        let trap = self.run_thread(slot, &process, thread, context, deadline.unwrap_or(NEVER));
         process.leave(trap == Trap::Lost);
         trap
     }

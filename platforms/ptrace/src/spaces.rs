@@ -87,55 +87,34 @@ impl Spaces {
 
     /// The process of `space`.
     pub fn get(&self, space: AddressSpaceId) -> Option<Arc<StubProcess>> {
-        self.processes
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&space)
-            .cloned()
+        self.processes.read().unwrap_or_else(PoisonError::into_inner).get(&space).cloned()
     }
 
     /// Makes an empty address space. `EAGAIN` if the host makes no more processes.
     pub fn create(&self) -> Result<AddressSpaceId> {
-        let spare = self
-            .spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let process = spare.map_or_else(|| self.fork(), Ok)?;
         let space = AddressSpaceId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        self.processes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(space, process);
+        self.processes.write().unwrap_or_else(PoisonError::into_inner).insert(space, process);
         Ok(space)
     }
 
     fn fork(&self) -> Result<Arc<StubProcess>> {
         let page = self.commands.allocate()?;
         let (template, commands) = (self.template, self.commands.clone());
-        let leader = self
-            .keeper
-            .call(move || keeper::fork_process(template, &commands, page));
+        let leader = self.keeper.call(move || keeper::fork_process(template, &commands, page));
         let Some(leader) = leader.flatten() else {
             self.commands.release(page);
             return Err(Errno::EAGAIN);
         };
         let serial = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(StubProcess::new(
-            serial,
-            leader,
-            page,
-            self.commands.clone(),
-        )))
+        Ok(Arc::new(StubProcess::new(serial, leader, page, self.commands.clone())))
     }
 
     /// Removes `space`. Answers its process if that is not worth keeping: [`Self::end`] it.
     pub fn remove(&self, space: AddressSpaceId) -> Option<Arc<StubProcess>> {
-        let process = self
-            .processes
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&space)?;
+        let process =
+            self.processes.write().unwrap_or_else(PoisonError::into_inner).remove(&space)?;
         if process.recycle() {
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
             if spare.len() < MOST_SPARE {
@@ -159,9 +138,7 @@ impl Spaces {
     /// Makes one more thread in `process`, for the calling thread to trace. If that fails, the
     /// process is lost.
     pub fn make_thread(&self, process: &StubProcess) -> Option<StubThread> {
-        let thread = self
-            .clone_thread(process)
-            .and_then(|tid| StubThread::take_over(tid).ok());
+        let thread = self.clone_thread(process).and_then(|tid| StubThread::take_over(tid).ok());
         if thread.is_none() {
             process.abandon();
         }
@@ -171,9 +148,7 @@ impl Spaces {
     fn clone_thread(&self, process: &StubProcess) -> Option<Tid> {
         let (leader, page, commands) = (process.leader(), process.page(), self.commands.clone());
         let thread = process.with_command_page(|| {
-            self.keeper
-                .call(move || keeper::clone_thread(leader, &commands, page))
-                .flatten()
+            self.keeper.call(move || keeper::clone_thread(leader, &commands, page)).flatten()
         })?;
         process.add_thread(thread);
         Some(thread)
@@ -182,25 +157,17 @@ impl Spaces {
     /// Executes the first `count` commands of the command page of `process` in its leader.
     pub fn run_batch(&self, process: &StubProcess, count: usize) -> BatchEnd {
         let leader = Tracee(process.leader());
-        self.keeper
-            .call(move || leader.run_batch(count))
-            .unwrap_or(BatchEnd::Lost)
+        self.keeper.call(move || leader.run_batch(count)).unwrap_or(BatchEnd::Lost)
     }
 }
 
 impl Drop for Spaces {
     /// Ends all processes. Executors run no more, or their stub threads could not be reaped.
     fn drop(&mut self) {
-        let processes = self
-            .processes
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let processes = self.processes.get_mut().unwrap_or_else(PoisonError::into_inner);
         let spare = self.spare.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<_> = processes
-            .drain()
-            .map(|(_, process)| process)
-            .chain(spare.drain(..))
-            .collect();
+        let all: Vec<_> =
+            processes.drain().map(|(_, process)| process).chain(spare.drain(..)).collect();
         for process in all {
             self.end(&process);
         }

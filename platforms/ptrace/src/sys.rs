@@ -168,10 +168,7 @@ pub fn set_registers(tid: Tid, registers: &HostRegisters) -> io::Result<()> {
 
 /// Reads the XSAVE area of a stopped tracee into `area`; answers how many bytes it has.
 pub fn extended_state(tid: Tid, area: &mut [u8]) -> io::Result<usize> {
-    let mut vector = libc::iovec {
-        iov_base: area.as_mut_ptr().cast(),
-        iov_len: area.len(),
-    };
+    let mut vector = libc::iovec { iov_base: area.as_mut_ptr().cast(), iov_len: area.len() };
     let data = address_of_mut(&mut vector);
     // SAFETY: the iovec describes `area`, and both live until the call returns.
     unsafe { ptrace(request::GETREGSET, tid, request::XSTATE_NOTE, data) }?;
@@ -181,10 +178,7 @@ pub fn extended_state(tid: Tid, area: &mut [u8]) -> io::Result<usize> {
 /// Writes the XSAVE area of a stopped tracee. `EINVAL` or `EFAULT` if it is not valid.
 pub fn set_extended_state(tid: Tid, area: &[u8]) -> io::Result<()> {
     let base = area.as_ptr().cast_mut().cast();
-    let mut vector = libc::iovec {
-        iov_base: base,
-        iov_len: area.len(),
-    };
+    let mut vector = libc::iovec { iov_base: base, iov_len: area.len() };
     let data = address_of_mut(&mut vector);
     // SAFETY: the iovec describes `area`, which the request only reads.
     unsafe { ptrace(request::SETREGSET, tid, request::XSTATE_NOTE, data) }.map(drop)
@@ -211,11 +205,7 @@ pub fn signal_info(tid: Tid) -> io::Result<SignalInfo> {
     unsafe {
         let info = info.assume_init();
         let syscall = ptr::from_ref(&info).cast::<u32>().add(6).read();
-        Ok(SignalInfo {
-            code: info.si_code,
-            address: info.si_addr().addr() as u64,
-            syscall,
-        })
+        Ok(SignalInfo { code: info.si_code, address: info.si_addr().addr() as u64, syscall })
     }
 }
 
@@ -225,12 +215,7 @@ pub fn is_64_bit_syscall(tid: Tid) -> io::Result<bool> {
     let mut info = [0_u64; 11];
     // SAFETY: the request writes at most the size given as address.
     unsafe {
-        ptrace(
-            request::GET_SYSCALL_INFO,
-            tid,
-            size_of_val(&info),
-            address_of_mut(&mut info),
-        )
+        ptrace(request::GET_SYSCALL_INFO, tid, size_of_val(&info), address_of_mut(&mut info))
     }?;
     Ok(info[0] >> 32 == u64::from(AUDIT_ARCH_X86_64))
 }
@@ -334,11 +319,7 @@ pub fn suppress_stop_notifications() -> io::Result<()> {
             failure => failure,
         }
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Maps the first `size` bytes of `file`, shared, as physical memory from `base`. It stays mapped

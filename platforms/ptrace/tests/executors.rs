@@ -16,27 +16,19 @@ use platform_ptrace::PtracePlatform;
 use sentry::platform::{AddressSpaceId, ExecutorId, Platform, Protection, Trap, UserContext};
 
 /// MOVQ xmm0, rdi; SYSCALL; MOVQ rdi, xmm0; SYSCALL.
-const VECTOR_CODE: [u8; 14] = [
-    0x66, 0x48, 0x0f, 0x6e, 0xc7, 0x0f, 0x05, 0x66, 0x48, 0x0f, 0x7e, 0xc7, 0x0f, 0x05,
-];
+const VECTOR_CODE: [u8; 14] =
+    [0x66, 0x48, 0x0f, 0x6e, 0xc7, 0x0f, 0x05, 0x66, 0x48, 0x0f, 0x7e, 0xc7, 0x0f, 0x05];
 
 /// LOCK INC qword [rdi]; JMP back: runs until interrupted.
 const COUNTING_LOOP: [u8; 6] = [0xf0, 0x48, 0xff, 0x07, 0xeb, 0xfa];
 
 fn step(platform: &PtracePlatform, executor: u16, space: AddressSpaceId, task: &mut UserContext) {
-    assert_eq!(
-        run(platform, ExecutorId(executor), space, task),
-        Trap::Syscall
-    );
+    assert_eq!(run(platform, ExecutorId(executor), space, task), Trap::Syscall);
 }
 
 /// The counter that [`COUNTING_LOOP`] counts in.
 fn counter(platform: &PtracePlatform) -> u64 {
-    platform
-        .memory()
-        .atomic_u64(DATA_FRAME.address())
-        .unwrap()
-        .load(Ordering::SeqCst)
+    platform.memory().atomic_u64(DATA_FRAME.address()).unwrap().load(Ordering::SeqCst)
 }
 
 fn counting(platform: &PtracePlatform) -> (AddressSpaceId, UserContext) {
@@ -51,10 +43,7 @@ fn counting(platform: &PtracePlatform) -> (AddressSpaceId, UserContext) {
 fn until(condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "it never happens"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "it never happens");
         std::thread::yield_now();
     }
 }
@@ -137,7 +126,7 @@ fn beside_a_busy_executor(
     let stopped = stop.clone();
     let busy = std::thread::spawn(move || {
         loop {
-            match other.run_user(ExecutorId(1), space, &mut task) {
+            match other.run_user(ExecutorId(1), space, &mut task, None) {
                 Trap::Interrupted if !stopped.load(Ordering::SeqCst) => {}
                 trap => return trap,
             }
@@ -155,7 +144,7 @@ fn two_executors_run_one_space_at_once() {
         let before = counter(platform);
         // This one counts too, in the same page, until its slice ends.
         task.registers.rdi = DATA;
-        while platform.run_user(EXECUTOR, space, &mut task) != Trap::Interrupted {}
+        while platform.run_user(EXECUTOR, space, &mut task, None) != Trap::Interrupted {}
         assert!(counter(platform) > before);
         stop.store(true, Ordering::SeqCst);
         platform.interrupt(ExecutorId(1));
@@ -178,13 +167,7 @@ fn an_unmap_stops_a_running_executor() {
             std::thread::yield_now();
             assert_eq!(counter(platform), after, "has_thread: {has_thread}");
         });
-        assert_eq!(
-            trap,
-            Trap::PageFault {
-                address: DATA,
-                access: None
-            }
-        );
+        assert_eq!(trap, Trap::PageFault { address: DATA, access: None });
     }
 }
 
@@ -196,13 +179,7 @@ fn a_protect_stops_a_running_executor() {
         std::thread::yield_now();
         assert_eq!(counter(platform), after);
     });
-    assert_eq!(
-        trap,
-        Trap::PageFault {
-            address: DATA,
-            access: None
-        }
-    );
+    assert_eq!(trap, Trap::PageFault { address: DATA, access: None });
 }
 
 #[test]
@@ -213,10 +190,7 @@ fn a_busy_loop_is_interrupted_from_outside() {
     for _ in 0..20 {
         let other = platform.clone();
         let interrupter = std::thread::spawn(move || other.interrupt(EXECUTOR));
-        assert_eq!(
-            platform.run_user(EXECUTOR, space, &mut task),
-            Trap::Interrupted
-        );
+        assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
         assert_eq!(task.registers.rip, CODE);
         interrupter.join().unwrap();
     }
@@ -228,10 +202,22 @@ fn a_time_slice_ends() {
     let space = space(&platform, &JUMP_TO_SELF);
     let mut task = task(&platform);
     for _ in 0..3 {
-        assert_eq!(
-            platform.run_user(EXECUTOR, space, &mut task),
-            Trap::Interrupted
-        );
+        assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
+    }
+}
+
+#[test]
+fn user_mode_ends_at_its_deadline() {
+    let platform = platform(1);
+    let space = space(&platform, &JUMP_TO_SELF);
+    let mut task = task(&platform);
+    for _ in 0..5 {
+        let deadline = platform.monotonic_nanoseconds() + 1_000_000;
+        // A signal of the last round may end one early.
+        while platform.monotonic_nanoseconds() < deadline {
+            let trap = platform.run_user(EXECUTOR, space, &mut task, Some(deadline));
+            assert_eq!(trap, Trap::Interrupted);
+        }
     }
 }
 
@@ -245,18 +231,12 @@ fn halt_ends_everything_for_good() {
     let halter = std::thread::spawn(move || halting.halt());
     let mut task = task(&platform);
     for _ in 0..3 {
-        assert_eq!(
-            platform.run_user(EXECUTOR, space, &mut task),
-            Trap::Interrupted
-        );
+        assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
     }
     halter.join().unwrap();
     idle.join().unwrap();
     platform.idle(EXECUTOR, None);
-    assert_eq!(
-        platform.run_user(EXECUTOR, space, &mut task),
-        Trap::Interrupted
-    );
+    assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
 }
 
 #[test]
@@ -271,10 +251,7 @@ fn a_device_call_ends_user_mode_when_nobody_is_idle() {
         until(|| counter(&other) > 0);
         rustix::io::write(&call, &1_u64.to_ne_bytes()).unwrap();
     });
-    assert_eq!(
-        platform.run_user(EXECUTOR, space, &mut task),
-        Trap::Interrupted
-    );
+    assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
     caller.join().unwrap();
 }
 
@@ -286,10 +263,7 @@ fn spaces_are_reused_empty() {
         let space = space(&platform, &code);
         let mut task = task(&platform);
         task.registers.rdi = DATA;
-        let fault = Trap::PageFault {
-            address: DATA,
-            access: None,
-        };
+        let fault = Trap::PageFault { address: DATA, access: None };
         assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault);
         platform.map(space, DATA, DATA_FRAME, 16, READ_WRITE);
         step(&platform, 0, space, &mut task);

@@ -27,21 +27,13 @@ fn children(parent: u32) -> Vec<i32> {
 /// Parent of process `id`, from the fields after its name (proc_pid_stat(5)).
 fn parent_of(id: i32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 fn until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "it never happens"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "it never happens");
         std::thread::yield_now();
     }
 }
@@ -69,7 +61,7 @@ fn stubs_end_with_the_sandbox() {
         let space = space(&platform, &JUMP_TO_SELF);
         let mut task = task(&platform);
         loop {
-            platform.run_user(EXECUTOR, space, &mut task);
+            platform.run_user(EXECUTOR, space, &mut task, None);
         }
     });
     let Some(mut sandbox) = sandbox else { return };
@@ -77,15 +69,8 @@ fn stubs_end_with_the_sandbox() {
     until(|| children(sandbox.id()).len() == 2);
     let stubs = children(sandbox.id());
     sandbox.kill().unwrap();
-    assert_eq!(
-        sandbox.wait().unwrap().signal(),
-        Some(Signal::KILL.as_raw())
-    );
-    until(|| {
-        stubs
-            .iter()
-            .all(|id| parent_of(*id).is_none_or(|parent| parent != sandbox.id()))
-    });
+    assert_eq!(sandbox.wait().unwrap().signal(), Some(Signal::KILL.as_raw()));
+    until(|| stubs.iter().all(|id| parent_of(*id).is_none_or(|parent| parent != sandbox.id())));
     until(|| !stubs.iter().any(|id| is_running_stub(*id)));
 }
 
@@ -122,9 +107,7 @@ fn no_stub_is_left_behind() {
 fn a_stub_is_empty_and_without_privileges() {
     let sandbox = in_own_process("a_stub_is_empty_and_without_privileges", || {
         let platform = platform(1);
-        let _space = platform
-            .create_address_space(sentry::memory::Frame(0))
-            .unwrap();
+        let _space = platform.create_address_space(sentry::memory::Frame(0)).unwrap();
         let stubs = children(std::process::id());
         assert_eq!(stubs.len(), 2);
         for stub in stubs {
@@ -152,10 +135,7 @@ fn a_killed_stub_is_reported_and_replaced() {
         let own = std::process::id();
         let template = children(own);
         let kill_stub = move || {
-            let stub = *children(own)
-                .iter()
-                .find(|id| !template.contains(id))
-                .unwrap();
+            let stub = *children(own).iter().find(|id| !template.contains(id)).unwrap();
             kill_process(Pid::from_raw(stub).unwrap(), Signal::KILL).unwrap();
         };
         // In user mode.
@@ -170,17 +150,12 @@ fn a_killed_stub_is_reported_and_replaced() {
         // Between two runs.
         let stopped = space(&platform, &[SYSCALL, SYSCALL].concat());
         let mut victim = task(&platform);
-        assert_eq!(
-            run(&platform, EXECUTOR, stopped, &mut victim),
-            Trap::Syscall
-        );
+        assert_eq!(run(&platform, EXECUTOR, stopped, &mut victim), Trap::Syscall);
         kill_stub();
         assert_eq!(run(&platform, EXECUTOR, stopped, &mut victim), Trap::Lost);
         platform.destroy_address_space(stopped);
         // Before the first run.
-        let fresh = platform
-            .create_address_space(sentry::memory::Frame(0))
-            .unwrap();
+        let fresh = platform.create_address_space(sentry::memory::Frame(0)).unwrap();
         kill_stub();
         assert_eq!(run(&platform, EXECUTOR, fresh, &mut victim), Trap::Lost);
         platform.destroy_address_space(fresh);
@@ -206,19 +181,10 @@ fn host_signals_do_not_reach_user_code() {
         let stub = *stubs.iter().find(|id| !template.contains(id)).unwrap();
         let stub = Pid::from_raw(stub).unwrap();
         let mut task = task(&platform);
-        for signal in [
-            Signal::TERM,
-            Signal::SEGV,
-            Signal::TRAP,
-            Signal::STOP,
-            Signal::CONT,
-        ] {
+        for signal in [Signal::TERM, Signal::SEGV, Signal::TRAP, Signal::STOP, Signal::CONT] {
             kill_process(stub, signal).unwrap();
             platform.map(space, DATA, DATA_FRAME, 1, READ_WRITE);
-            assert_eq!(
-                platform.run_user(EXECUTOR, space, &mut task),
-                Trap::Interrupted
-            );
+            assert_eq!(platform.run_user(EXECUTOR, space, &mut task, None), Trap::Interrupted);
             assert_eq!(task.registers.rip, CODE, "{signal:?}");
         }
     });

@@ -27,16 +27,10 @@ fn a_system_call_traps_with_number_and_arguments() {
     assert_eq!(task.registers.syscall_arguments()[0], 1);
     assert_eq!(task.registers.syscall_arguments()[5], 6);
     assert_eq!(task.registers.rip, CODE + 2);
-    assert_eq!(
-        (task.registers.fs_base, task.registers.rsp),
-        (0x1234_5000, 0x7000)
-    );
+    assert_eq!((task.registers.fs_base, task.registers.rsp), (0x1234_5000, 0x7000));
     task.registers.rax = 57;
     assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);
-    assert_eq!(
-        (task.registers.original_rax, task.registers.rip),
-        (57, CODE + 4)
-    );
+    assert_eq!((task.registers.original_rax, task.registers.rip), (57, CODE + 4));
 }
 
 #[test]
@@ -47,17 +41,9 @@ fn exceptions_are_told_apart() {
     };
     assert_eq!(exception(&[0xcc]), (Exception::Breakpoint, 1));
     assert_eq!(exception(&[0x0f, 0x0b]), (Exception::InvalidOpcode, 0));
-    assert_eq!(
-        exception(&[0x31, 0xc9, 0xf7, 0xf1]),
-        (Exception::DivideError, 2),
-        "DIV ecx"
-    );
+    assert_eq!(exception(&[0x31, 0xc9, 0xf7, 0xf1]), (Exception::DivideError, 2), "DIV ecx");
     assert_eq!(exception(&[0xf4]), (Exception::GeneralProtection, 0), "HLT");
-    assert_eq!(
-        exception(&[0xcd, 0x80]),
-        (Exception::GeneralProtection, 0),
-        "INT 0x80"
-    );
+    assert_eq!(exception(&[0xcd, 0x80]), (Exception::GeneralProtection, 0), "INT 0x80");
     // MOV rax, 1 << 63; MOV [rax], rax: not canonical.
     let code = [0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x48, 0x89, 0x00];
     assert_eq!(exception(&code), (Exception::GeneralProtection, 10));
@@ -67,10 +53,7 @@ fn exceptions_are_told_apart() {
     let mut task = task(&platform);
     task.registers.rflags |= 0x100;
     let trap = run(&platform, EXECUTOR, space, &mut task);
-    assert_eq!(
-        (trap, task.registers.rip),
-        (Trap::Exception(Exception::Debug), CODE + 1)
-    );
+    assert_eq!((trap, task.registers.rip), (Trap::Exception(Exception::Debug), CODE + 1));
 }
 
 #[test]
@@ -91,9 +74,7 @@ fn compatibility_mode_is_refused() {
 #[test]
 fn vsyscalls_become_system_calls() {
     // MOV rax, 0xffffffffff600400 (time); CALL rax; SYSCALL.
-    let code = [
-        0x48, 0xc7, 0xc0, 0x00, 0x04, 0x60, 0xff, 0xff, 0xd0, 0x0f, 0x05,
-    ];
+    let code = [0x48, 0xc7, 0xc0, 0x00, 0x04, 0x60, 0xff, 0xff, 0xd0, 0x0f, 0x05];
     let platform = platform(1);
     let space = space(&platform, &code);
     platform.map(space, DATA, DATA_FRAME, 1, READ_WRITE);
@@ -101,10 +82,7 @@ fn vsyscalls_become_system_calls() {
     task.registers.rsp = DATA + 4096;
     match run(&platform, EXECUTOR, space, &mut task) {
         Trap::Syscall => {
-            assert_eq!(
-                (task.registers.original_rax, task.registers.rip),
-                (201, CODE + 9)
-            );
+            assert_eq!((task.registers.original_rax, task.registers.rip), (201, CODE + 9));
         }
         // A host may have no vsyscall page.
         Trap::PageFault { address, .. } => assert_eq!(address, 0xffff_ffff_ff60_0400),
@@ -119,33 +97,19 @@ fn a_fault_is_reported_and_resolved_by_mapping() {
     let space = space(&platform, &[0x48, 0x89, 0x07, 0x0f, 0x05]);
     let mut task = task(&platform);
     (task.registers.rdi, task.registers.rax) = (DATA + 8, 0x1122);
-    let fault = Trap::PageFault {
-        address: DATA + 8,
-        access: None,
-    };
+    let fault = Trap::PageFault { address: DATA + 8, access: None };
     assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault);
     assert_eq!(task.registers.rip, CODE);
     platform.map(space, DATA, DATA_FRAME, 1, Protection::READ);
-    assert_eq!(
-        run(&platform, EXECUTOR, space, &mut task),
-        fault,
-        "read-only"
-    );
+    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault, "read-only");
     platform.protect(space, DATA, 1, READ_WRITE);
     assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);
     let mut bytes = [0; 8];
-    platform
-        .memory()
-        .read(DATA_FRAME.address() + 8, &mut bytes)
-        .unwrap();
+    platform.memory().read(DATA_FRAME.address() + 8, &mut bytes).unwrap();
     assert_eq!(u64::from_le_bytes(bytes), 0x1122);
     task.registers.rip = CODE;
     platform.unmap(space, DATA - 4096, 3);
-    assert_eq!(
-        run(&platform, EXECUTOR, space, &mut task),
-        fault,
-        "unmapped"
-    );
+    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault, "unmapped");
 }
 
 #[test]
@@ -156,10 +120,7 @@ fn a_mapping_replaces_another() {
     let mut task = task(&platform);
     task.registers.rdi = DATA;
     for frame in [DATA_FRAME, DATA_FRAME.offset(7)] {
-        platform
-            .memory()
-            .write(frame.address(), &frame.address().to_le_bytes())
-            .unwrap();
+        platform.memory().write(frame.address(), &frame.address().to_le_bytes()).unwrap();
         platform.map(space, DATA, frame, 1, Protection::READ);
         task.registers.rip = CODE;
         assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);
@@ -170,16 +131,10 @@ fn a_mapping_replaces_another() {
 #[test]
 fn released_frames_read_as_zero() {
     let platform = platform(1);
-    platform
-        .memory()
-        .write(DATA_FRAME.address(), &[7; 4096])
-        .unwrap();
+    platform.memory().write(DATA_FRAME.address(), &[7; 4096]).unwrap();
     platform.release_frames(DATA_FRAME, 1);
     let mut bytes = [1; 16];
-    platform
-        .memory()
-        .read(DATA_FRAME.address(), &mut bytes)
-        .unwrap();
+    platform.memory().read(DATA_FRAME.address(), &mut bytes).unwrap();
     assert_eq!(bytes, [0; 16]);
 }
 
@@ -196,10 +151,7 @@ fn the_stub_pages_are_out_of_reach() {
         (task.registers.rip, task.registers.rdi) = (CODE, page);
         platform.unmap(space, page, 1);
         platform.map(space, page, DATA_FRAME, 1, READ_WRITE);
-        let fault = Trap::PageFault {
-            address: page,
-            access: None,
-        };
+        let fault = Trap::PageFault { address: page, access: None };
         assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault);
     }
     task.registers.rip = 0x7fff_ffff_e000 + 128;

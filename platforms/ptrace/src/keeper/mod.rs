@@ -17,7 +17,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
         mpsc,
     },
     thread::JoinHandle,
@@ -27,7 +27,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::{
     clock,
-    executor::{Executor, ring, wait_for_event, wakeable_by},
+    executor::{Executor, NEVER, ring, wait_for_event, wakeable_by},
 };
 
 /// Length of a time slice.
@@ -46,17 +46,15 @@ struct Shared {
     wake: OwnedFd,
     epoll: OwnedFd,
     jobs: Mutex<VecDeque<Job>>,
-    /// No executor has been in user mode lately, so nobody watches the time slices.
-    off_duty: AtomicBool,
+    /// When the keeper will look at the executors next, at the latest. [`NEVER`] if none has been
+    /// in user mode lately; 0 if it has been woken to plan anew.
+    looks_at: AtomicU64,
     stopping: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Shared")
-            .field("off_duty", &self.off_duty)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Shared").field("looks_at", &self.looks_at).finish_non_exhaustive()
     }
 }
 
@@ -69,30 +67,18 @@ impl Keeper {
             wake,
             epoll,
             jobs: Mutex::default(),
-            off_duty: AtomicBool::new(true),
+            looks_at: AtomicU64::new(NEVER),
             stopping: AtomicBool::new(false),
         });
-        let watch = Watch {
-            shared: shared.clone(),
-            seen: vec![0; executors.len()],
-            executors,
-        };
-        let thread = std::thread::Builder::new()
-            .name("keeper".into())
-            .spawn(|| watch.run())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let seen = vec![0; executors.len()];
+        let watch = Watch { shared: shared.clone(), executors, seen, next_tick: NEVER };
+        let thread = std::thread::Builder::new().name("keeper".into()).spawn(|| watch.run())?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// Has the keeper do `job`, sooner or later.
     pub fn post(&self, job: impl FnOnce() + Send + 'static) {
-        self.shared
-            .jobs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(Box::new(job));
+        self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner).push_back(Box::new(job));
         ring(self.shared.wake.as_fd());
     }
 
@@ -103,10 +89,12 @@ impl Keeper {
         receiver.recv().ok()
     }
 
-    /// To be called when an executor goes to user mode: time slices count from now.
+    /// To be called when an executor is in user mode, at most until `deadline`: has the keeper see
+    /// to it that it leaves.
     #[inline]
-    pub fn watch_slices(&self) {
-        if self.shared.off_duty.load(SeqCst) && self.shared.off_duty.swap(false, SeqCst) {
+    pub fn watch(&self, deadline: u64) {
+        if self.shared.looks_at.load(SeqCst) > deadline.min(NEVER - 1) {
+            self.shared.looks_at.store(0, SeqCst);
             ring(self.shared.wake.as_fd());
         }
     }
@@ -129,11 +117,11 @@ struct Watch {
     executors: Arc<[Executor]>,
     /// The `entries` of each executor at the last tick.
     seen: Vec<u32>,
+    next_tick: u64,
 }
 
 impl Watch {
     fn run(mut self) {
-        let mut next_tick = 0;
         loop {
             let stopping = self.shared.stopping.load(SeqCst);
             self.do_jobs();
@@ -141,17 +129,8 @@ impl Watch {
                 return;
             }
             let now = clock::monotonic();
-            let timeout = if self.shared.off_duty.load(SeqCst) {
-                next_tick = 0;
-                None
-            } else if now >= next_tick {
-                // The first tick of a watch only takes note.
-                self.tick();
-                next_tick = now + SLICE_NANOSECONDS;
-                continue;
-            } else {
-                Some(next_tick - now)
-            };
+            let next = self.look(now);
+            let timeout = (next != NEVER).then(|| next - now);
             if wait_for_event(self.shared.epoll.as_fd(), timeout) == Ok(true) {
                 self.deliver_call();
             }
@@ -160,12 +139,7 @@ impl Watch {
 
     fn do_jobs(&self) {
         loop {
-            let job = self
-                .shared
-                .jobs
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop_front();
+            let job = self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             match job {
                 Some(job) => job(),
                 None => return,
@@ -173,9 +147,32 @@ impl Watch {
         }
     }
 
-    /// Interrupts the executors that have been in user mode since the last tick. If nobody has
-    /// been there, goes off duty.
-    fn tick(&mut self) {
+    /// Interrupts whoever is due; answers when to look again, after `now`.
+    fn look(&mut self, now: u64) -> u64 {
+        if now >= self.next_tick {
+            self.next_tick = if self.tick() { now + SLICE_NANOSECONDS } else { NEVER };
+        }
+        // An executor announces itself before it reads this; the keeper does it the other way
+        // round, so one of them notices the other.
+        self.shared.looks_at.store(self.next_tick, SeqCst);
+        if self.next_tick == NEVER && self.anyone_entered() {
+            self.next_tick = now + SLICE_NANOSECONDS;
+        }
+        let mut next = self.next_tick;
+        for executor in &*self.executors {
+            match executor.deadline() {
+                Some(deadline) if deadline <= now => executor.interrupt(),
+                Some(deadline) => next = next.min(deadline),
+                None => {}
+            }
+        }
+        self.shared.looks_at.store(next, SeqCst);
+        next
+    }
+
+    /// Interrupts the executors that have been in user mode since the last tick. False if nobody
+    /// has been there at all.
+    fn tick(&mut self) -> bool {
         let mut active = false;
         for (executor, seen) in self.executors.iter().zip(&mut self.seen) {
             let entries = executor.entries();
@@ -187,22 +184,17 @@ impl Watch {
                 active = true;
             }
         }
-        if !active {
-            self.shared.off_duty.store(true, SeqCst);
-            if self.executors.iter().any(Executor::is_in_user_mode) {
-                self.shared.off_duty.store(false, SeqCst);
-            }
-        }
+        active
+    }
+
+    fn anyone_entered(&self) -> bool {
+        self.executors.iter().zip(&self.seen).any(|(executor, seen)| executor.entries() != *seen)
     }
 
     /// A device called and no executor was idle: one has to come out of user mode for it. Those in
     /// the kernel look at the devices before they sleep.
     fn deliver_call(&self) {
-        if let Some(executor) = self
-            .executors
-            .iter()
-            .find(|executor| executor.is_in_user_mode())
-        {
+        if let Some(executor) = self.executors.iter().find(|executor| executor.is_in_user_mode()) {
             executor.interrupt();
         }
     }

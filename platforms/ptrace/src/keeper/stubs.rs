@@ -32,17 +32,9 @@ pub fn make_template(memory: BorrowedFd<'_>, commands: &CommandPages) -> Result<
 /// sequences that the C library registered, else it would kill the process over it.
 fn empty(template: Tid, commands: &CommandPages) -> bool {
     let registered = sys::rseq_configuration(template).ok();
-    let unregister = registered
-        .filter(|rseq| rseq.address != 0)
-        .map(Command::unregister_rseq);
+    let unregister = registered.filter(|rseq| rseq.address != 0).map(Command::unregister_rseq);
     let unmap = Command::unmap(0, USER_ADDRESS_LIMIT);
-    run(
-        template,
-        commands,
-        TEMPLATE_PAGE,
-        unregister.into_iter().chain([unmap]),
-    )
-    .is_some()
+    run(template, commands, TEMPLATE_PAGE, unregister.into_iter().chain([unmap])).is_some()
 }
 
 /// Makes a stub process with command page `page`; its leader's id.

@@ -17,28 +17,15 @@ const MOST_CHANGES: usize = 4096;
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
-    Map {
-        range: Range<u64>,
-        offset: u64,
-        protection: Protection,
-    },
-    Unmap {
-        range: Range<u64>,
-    },
-    Protect {
-        range: Range<u64>,
-        protection: Protection,
-    },
+    Map { range: Range<u64>, offset: u64, protection: Protection },
+    Unmap { range: Range<u64> },
+    Protect { range: Range<u64>, protection: Protection },
 }
 
 impl Change {
     fn command(&self) -> Command {
         match self {
-            Self::Map {
-                range,
-                offset,
-                protection,
-            } => {
+            Self::Map { range, offset, protection } => {
                 let length = range.end - range.start;
                 let populate = length <= POPULATE_LIMIT && !protection.is_empty();
                 Command::map(range.start, length, host(*protection), *offset, populate)
@@ -54,16 +41,8 @@ impl Change {
     fn merge(&mut self, next: &Self) -> bool {
         match (self, next) {
             (
-                Self::Map {
-                    range,
-                    offset,
-                    protection,
-                },
-                Self::Map {
-                    range: next,
-                    offset: next_offset,
-                    protection: next_protection,
-                },
+                Self::Map { range, offset, protection },
+                Self::Map { range: next, offset: next_offset, protection: next_protection },
             ) => {
                 let follows = range.end == next.start
                     && *offset + (range.end - range.start) == *next_offset
@@ -73,10 +52,7 @@ impl Change {
             (Self::Unmap { range }, Self::Unmap { range: next }) => extend(range, next),
             (
                 Self::Protect { range, protection },
-                Self::Protect {
-                    range: next,
-                    protection: next_protection,
-                },
+                Self::Protect { range: next, protection: next_protection },
             ) => protection == next_protection && extend(range, next),
             _ => false,
         }
@@ -123,11 +99,7 @@ impl PendingChanges {
         };
         let replaces = self.mapped.intersection(range.clone()).next().is_some();
         self.mapped.insert(range.clone());
-        self.push(Change::Map {
-            range,
-            offset,
-            protection,
-        });
+        self.push(Change::Map { range, offset, protection });
         replaces
     }
 
@@ -157,9 +129,7 @@ impl PendingChanges {
     pub fn reset(&mut self) {
         self.mapped.clear();
         self.queue.clear();
-        self.queue.push_back(Change::Unmap {
-            range: 0..USER_ADDRESS_LIMIT,
-        });
+        self.queue.push_back(Change::Unmap { range: 0..USER_ADDRESS_LIMIT });
     }
 
     /// Answers to a failed first change by unmapping everything, then trying it once more if it
@@ -167,12 +137,7 @@ impl PendingChanges {
     pub fn reset_and_retry(&mut self) {
         let failed = self.queue.pop_front();
         self.reset();
-        if let Some(Change::Map {
-            range,
-            offset,
-            protection,
-        }) = failed
-        {
+        if let Some(Change::Map { range, offset, protection }) = failed {
             self.map(range, offset, protection);
         }
     }
@@ -198,11 +163,7 @@ impl PendingChanges {
     }
 
     fn push(&mut self, change: Change) {
-        if self
-            .queue
-            .back_mut()
-            .is_some_and(|last| last.merge(&change))
-        {
+        if self.queue.back_mut().is_some_and(|last| last.merge(&change)) {
             return;
         }
         if self.queue.len() == MOST_CHANGES {
@@ -247,10 +208,7 @@ mod tests {
         pending.map(0x18000..0x19000, 0, READ);
         pending.protect(0..0x20000, Protection::empty());
         let commands: Vec<_> = pending.commands().skip(2).collect();
-        let parts = [
-            Command::protect(0x18000, 0x1000, 0),
-            Command::protect(0x10000, 0x1000, 0),
-        ];
+        let parts = [Command::protect(0x18000, 0x1000, 0), Command::protect(0x10000, 0x1000, 0)];
         assert_eq!(commands, parts);
     }
 
@@ -271,10 +229,7 @@ mod tests {
         for page in 0..=MOST_CHANGES as u64 {
             pending.map(page * 0x2000..page * 0x2000 + 0x1000, 0, READ);
         }
-        assert_eq!(
-            pending.commands().collect::<Vec<_>>(),
-            [Command::unmap(0, USER_ADDRESS_LIMIT)]
-        );
+        assert_eq!(pending.commands().collect::<Vec<_>>(), [Command::unmap(0, USER_ADDRESS_LIMIT)]);
     }
 
     #[test]

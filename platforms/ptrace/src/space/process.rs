@@ -65,14 +65,7 @@ impl StubProcess {
     /// The process led by `leader`, with nothing mapped but its command page `page`.
     pub fn new(serial: u64, leader: Tid, page: u32, commands: Arc<CommandPages>) -> Self {
         let (state, retired) = (Mutex::default(), AtomicBool::new(false));
-        Self {
-            serial,
-            leader,
-            page,
-            commands,
-            state,
-            retired,
-        }
+        Self { serial, leader, page, commands, state, retired }
     }
 
     /// Its serial number.
@@ -198,10 +191,6 @@ impl StubProcess {
                 BatchEnd::Lost => state.lost = true,
             }
         }
-        if state.lost {
-            Err(Refusal::Lost)
-        } else {
-            result
-        }
+        if state.lost { Err(Refusal::Lost) } else { result }
     }
 }

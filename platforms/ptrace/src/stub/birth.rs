@@ -1,8 +1,5 @@
 //! The birth of the template, the stub process that all others are copies of.
-#![allow(
-    unsafe_code,
-    reason = "leaf module: a forked child that takes itself apart"
-)]
+#![allow(unsafe_code, reason = "leaf module: a forked child that takes itself apart")]
 
 use std::{
     io,
@@ -77,10 +74,7 @@ fn call(number: c_long, arguments: [usize; 6]) -> Option<c_long> {
 }
 
 fn prctl(option: c_int, argument: usize, second: usize) -> Option<c_long> {
-    call(
-        libc::SYS_prctl,
-        [as_argument(option), argument, second, 0, 0, 0],
-    )
+    call(libc::SYS_prctl, [as_argument(option), argument, second, 0, 0, 0])
 }
 
 /// A small non-negative number as an argument.
@@ -106,11 +100,7 @@ fn reset_signals() -> Option<()> {
     }
     let none = 0_u64;
     let set = ptr::from_ref(&none).addr();
-    call(
-        libc::SYS_rt_sigprocmask,
-        [as_argument(libc::SIG_SETMASK), set, 0, 8, 0, 0],
-    )
-    .map(drop)
+    call(libc::SYS_rt_sigprocmask, [as_argument(libc::SIG_SETMASK), set, 0, 8, 0, 0]).map(drop)
 }
 
 /// Moves the two descriptors to their places and closes all others.
@@ -119,72 +109,35 @@ fn keep_descriptors(memory: c_int, commands: c_int) -> Option<()> {
         let lowest = 16;
         call(
             libc::SYS_fcntl,
-            [
-                as_argument(descriptor),
-                as_argument(libc::F_DUPFD),
-                lowest,
-                0,
-                0,
-                0,
-            ],
+            [as_argument(descriptor), as_argument(libc::F_DUPFD), lowest, 0, 0, 0],
         )
     };
     let memory = usize::try_from(duplicate(memory)?).ok()?;
     let commands = usize::try_from(duplicate(commands)?).ok()?;
-    call(
-        libc::SYS_dup2,
-        [memory, as_argument(MEMORY_DESCRIPTOR), 0, 0, 0, 0],
-    )?;
-    call(
-        libc::SYS_dup2,
-        [commands, as_argument(COMMAND_DESCRIPTOR), 0, 0, 0, 0],
-    )?;
+    call(libc::SYS_dup2, [memory, as_argument(MEMORY_DESCRIPTOR), 0, 0, 0, 0])?;
+    call(libc::SYS_dup2, [commands, as_argument(COMMAND_DESCRIPTOR), 0, 0, 0, 0])?;
     call(libc::SYS_close_range, [2, u32::MAX as usize, 0, 0, 0, 0]).map(drop)
 }
 
 /// Maps the code page and command page 0.
 fn map_pages(code: &[u8]) -> Option<()> {
     let writable = libc::PROT_READ | libc::PROT_WRITE;
-    map(
-        CODE_PAGE,
-        writable,
-        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-        -1,
-    )?;
+    map(CODE_PAGE, writable, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
     // SAFETY: the page was just mapped, is writable, and the code is shorter.
     unsafe {
         ptr::with_exposed_provenance_mut::<u8>(CODE_PAGE as usize)
             .copy_from(code.as_ptr(), code.len())
     };
     let executable = as_argument(libc::PROT_READ | libc::PROT_EXEC);
-    call(
-        libc::SYS_mprotect,
-        [CODE_PAGE as usize, PAGE_SIZE as usize, executable, 0, 0, 0],
-    )?;
-    map(
-        COMMAND_PAGE,
-        libc::PROT_READ,
-        libc::MAP_SHARED,
-        COMMAND_DESCRIPTOR,
-    )
+    call(libc::SYS_mprotect, [CODE_PAGE as usize, PAGE_SIZE as usize, executable, 0, 0, 0])?;
+    map(COMMAND_PAGE, libc::PROT_READ, libc::MAP_SHARED, COMMAND_DESCRIPTOR)
 }
 
 fn map(address: u64, protection: c_int, flags: c_int, descriptor: c_int) -> Option<()> {
     let flags = as_argument(flags | libc::MAP_FIXED);
     let descriptor = as_argument(descriptor);
     let (address, length) = (address as usize, PAGE_SIZE as usize);
-    call(
-        libc::SYS_mmap,
-        [
-            address,
-            length,
-            as_argument(protection),
-            flags,
-            descriptor,
-            0,
-        ],
-    )
-    .map(drop)
+    call(libc::SYS_mmap, [address, length, as_argument(protection), flags, descriptor, 0]).map(drop)
 }
 
 /// Gives up all capabilities, but stays open to its tracer (ptrace(2), access mode checking).

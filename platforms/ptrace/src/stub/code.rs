@@ -1,8 +1,5 @@
 //! The code page: position-independent code that runs in every stub.
-#![allow(
-    unsafe_code,
-    reason = "leaf module: assembly, and its bounds as linker symbols"
-)]
+#![allow(unsafe_code, reason = "leaf module: assembly, and its bounds as linker symbols")]
 
 use super::CODE_PAGE;
 

@@ -34,14 +34,7 @@ impl Command {
         let flags = libc::MAP_SHARED | libc::MAP_FIXED | populate;
         Self::call(
             libc::SYS_mmap,
-            [
-                address,
-                length,
-                word(protection),
-                word(flags),
-                word(MEMORY_DESCRIPTOR),
-                offset,
-            ],
+            [address, length, word(protection), word(flags), word(MEMORY_DESCRIPTOR), offset],
         )
     }
 
@@ -52,10 +45,7 @@ impl Command {
 
     /// Changes the protection of a range, all of which must be mapped.
     pub fn protect(address: u64, length: u64, protection: i32) -> Self {
-        Self::call(
-            libc::SYS_mprotect,
-            [address, length, word(protection), 0, 0, 0],
-        )
+        Self::call(libc::SYS_mprotect, [address, length, word(protection), 0, 0, 0])
     }
 
     /// Maps command page `page` in place of the one inherited at fork.
@@ -66,14 +56,7 @@ impl Command {
         let descriptor = word(COMMAND_DESCRIPTOR);
         Self::call(
             libc::SYS_mmap,
-            [
-                COMMAND_PAGE,
-                length,
-                word(libc::PROT_READ),
-                flags,
-                descriptor,
-                offset,
-            ],
+            [COMMAND_PAGE, length, word(libc::PROT_READ), flags, descriptor, offset],
         )
     }
 
@@ -103,28 +86,13 @@ impl Command {
         let signature = u64::from(registered.signature);
         Self::call(
             libc::SYS_rseq,
-            [
-                registered.address,
-                size,
-                RSEQ_FLAG_UNREGISTER,
-                signature,
-                0,
-                0,
-            ],
+            [registered.address, size, RSEQ_FLAG_UNREGISTER, signature, 0, 0],
         )
     }
 
     fn call(number: libc::c_long, arguments: [u64; 6]) -> Self {
         let [first, second, third, fourth, fifth, sixth] = arguments;
-        Self([
-            number.cast_unsigned(),
-            first,
-            second,
-            third,
-            fourth,
-            fifth,
-            sixth,
-        ])
+        Self([number.cast_unsigned(), first, second, third, fourth, fifth, sixth])
     }
 }
 
@@ -156,11 +124,7 @@ impl CommandPages {
         rustix::fs::ftruncate(&file, size as u64).map_err(Error::host("ftruncate"))?;
         let region = sys::map_region(file.as_fd(), 0, size).map_err(Error::host("mmap"))?;
         let memory = PhysicalMemory::new(region, []);
-        Ok(Self {
-            file,
-            memory,
-            free: Mutex::default(),
-        })
+        Ok(Self { file, memory, free: Mutex::default() })
     }
 
     /// The memory, for the template to inherit.
@@ -183,11 +147,7 @@ impl CommandPages {
 
     /// Gives back the page of a process that is no more.
     pub fn release(&self, page: u32) {
-        self.free
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .returned
-            .push(page);
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).returned.push(page);
     }
 
     /// Writes the first commands of a batch to `page`; answers how many fitted.
@@ -199,13 +159,8 @@ impl CommandPages {
             for (place, value) in bytes.chunks_exact_mut(8).zip(command.0) {
                 place.copy_from_slice(&value.to_le_bytes());
             }
-            let written = self
-                .memory
-                .write(base + (count * COMMAND_BYTES) as u64, &bytes);
-            debug_assert!(
-                written.is_ok(),
-                "pages are handed out only inside the memory"
-            );
+            let written = self.memory.write(base + (count * COMMAND_BYTES) as u64, &bytes);
+            debug_assert!(written.is_ok(), "pages are handed out only inside the memory");
             count += 1;
         }
         count

@@ -100,10 +100,5 @@ fn skip_unless_at_least(value: u32, count: u8) -> sock_filter {
 
 /// One instruction; all opcodes fit 16 bits.
 fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter {
-        code: (code & 0xffff) as u16,
-        jt,
-        jf,
-        k,
-    }
+    sock_filter { code: (code & 0xffff) as u16, jt, jf, k }
 }

@@ -68,11 +68,7 @@ pub fn from_host(host: &HostRegisters, registers: &mut Registers) {
 
 /// Registers that make a stub execute `count` commands of its command page.
 pub fn for_batch(count: usize) -> HostRegisters {
-    HostRegisters {
-        r12: COMMAND_PAGE,
-        r13: count as u64,
-        ..entry_registers(code::BATCH_ENTRY)
-    }
+    HostRegisters { r12: COMMAND_PAGE, r13: count as u64, ..entry_registers(code::BATCH_ENTRY) }
 }
 
 /// Registers that make a stub wait for a tracer.

@@ -57,10 +57,7 @@ fn exception(signal: i32, info: &SignalInfo, registers: &mut Registers) -> Trap 
     let exception = match (signal, info.code) {
         (libc::SIGSEGV, SI_KERNEL) => Exception::GeneralProtection,
         (libc::SIGSEGV, _) => {
-            return Trap::PageFault {
-                address: info.address,
-                access: None,
-            };
+            return Trap::PageFault { address: info.address, access: None };
         }
         (libc::SIGBUS, BUS_ADRALN) => Exception::AlignmentCheck,
         (libc::SIGBUS, _) => Exception::BusError,

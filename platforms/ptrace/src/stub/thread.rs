@@ -56,10 +56,7 @@ impl Tracee {
         let left = usize::try_from(now.r13).unwrap_or(count).min(count);
         Ok(match left {
             0 => BatchEnd::Done { child },
-            _ => BatchEnd::Failed {
-                completed: count - left,
-                errno: now.rax.wrapping_neg(),
-            },
+            _ => BatchEnd::Failed { completed: count - left, errno: now.rax.wrapping_neg() },
         })
     }
 
@@ -95,11 +92,7 @@ impl StubThread {
             // A signal came first; the stop asked for follows it.
             sys::resume(tid, Resume::Executing)?;
         }
-        Ok(Self {
-            tracee: Tracee(tid),
-            known: None,
-            owner: None,
-        })
+        Ok(Self { tracee: Tracee(tid), known: None, owner: None })
     }
 
     /// Its thread id.
@@ -156,9 +149,7 @@ impl StubThread {
 
     /// Whether `state` is live in this thread.
     pub fn holds(&self, state: &ExtendedState) -> bool {
-        self.owner
-            .as_ref()
-            .is_some_and(|owner| owner.is_same(state))
+        self.owner.as_ref().is_some_and(|owner| owner.is_same(state))
     }
 
     /// Brings the vector state that is live here back to its owner, and forgets it.

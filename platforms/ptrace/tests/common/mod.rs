@@ -23,14 +23,7 @@ pub const JUMP_TO_SELF: [u8; 2] = [0xeb, 0xfe];
 pub fn config(executors: u16) -> Config {
     let memory_size = 64 << 20;
     let memory = create_sandbox_memory(memory_size).unwrap();
-    Config {
-        memory,
-        memory_size,
-        windows: vec![],
-        executors,
-        kicks: vec![],
-        calls: vec![],
-    }
+    Config { memory, memory_size, windows: vec![], executors, kicks: vec![], calls: vec![] }
 }
 
 pub fn platform(executors: u16) -> Arc<PtracePlatform> {
@@ -41,13 +34,7 @@ pub fn platform(executors: u16) -> Arc<PtracePlatform> {
 pub fn space(platform: &PtracePlatform, code: &[u8]) -> AddressSpaceId {
     platform.memory().write(CODE_FRAME.address(), code).unwrap();
     let space = platform.create_address_space(Frame(0)).unwrap();
-    platform.map(
-        space,
-        CODE,
-        CODE_FRAME,
-        code.len().div_ceil(PAGE_SIZE),
-        READ_EXECUTE,
-    );
+    platform.map(space, CODE, CODE_FRAME, code.len().div_ceil(PAGE_SIZE), READ_EXECUTE);
     space
 }
 
@@ -67,7 +54,7 @@ pub fn run(
     context: &mut UserContext,
 ) -> Trap {
     loop {
-        match platform.run_user(executor, space, context) {
+        match platform.run_user(executor, space, context, None) {
             Trap::Interrupted => {}
             trap => return trap,
         }
