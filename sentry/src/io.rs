@@ -4,7 +4,7 @@
 //! before it can: the caller awaits that and tries again. So fast paths neither allocate nor
 //! suspend, and blocking, signals and time-outs are one piece of code.
 
-use crate::{errno::Errno, platform::Access};
+use crate::{errno::Errno, memory::PhysicalMemory, platform::Access};
 
 /// Why a tried operation did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,5 +99,202 @@ pub trait Source: Send {
             }
         }
         Ok(skipped)
+    }
+}
+
+/// Takes at most a number of bytes from another source.
+pub struct Limited<'a> {
+    source: &'a mut dyn Source,
+    limit: usize,
+}
+
+impl<'a> Limited<'a> {
+    /// The next `limit` bytes of `source`.
+    pub fn new(source: &'a mut dyn Source, limit: usize) -> Self {
+        Self { source, limit }
+    }
+}
+
+impl Source for Limited<'_> {
+    fn remaining(&self) -> usize {
+        self.source.remaining().min(self.limit)
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> TryResult<usize> {
+        let length = bytes.len().min(self.limit);
+        let count = self.source.take(bytes.get_mut(..length).unwrap_or_default())?;
+        self.limit -= count;
+        Ok(count)
+    }
+
+    fn take_physical(&mut self, address: u64, length: usize) -> TryResult<usize> {
+        let count = self.source.take_physical(address, length.min(self.limit))?;
+        self.limit -= count;
+        Ok(count)
+    }
+}
+
+/// Zero bytes as a source.
+pub struct Zeros<'a> {
+    memory: &'a PhysicalMemory,
+    left: usize,
+}
+
+impl<'a> Zeros<'a> {
+    /// `count` zero bytes, for `memory`.
+    pub const fn new(memory: &'a PhysicalMemory, count: usize) -> Self {
+        Self { memory, left: count }
+    }
+}
+
+impl Source for Zeros<'_> {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> TryResult<usize> {
+        let length = bytes.len().min(self.left);
+        bytes.get_mut(..length).unwrap_or_default().fill(0);
+        self.left -= length;
+        Ok(length)
+    }
+
+    fn take_physical(&mut self, address: u64, length: usize) -> TryResult<usize> {
+        let length = length.min(self.left);
+        self.memory.zero(address, length).map_err(|_| Errno::EFAULT)?;
+        self.left -= length;
+        Ok(length)
+    }
+}
+
+/// A kernel buffer as a destination.
+pub struct Buffer<'a> {
+    memory: &'a PhysicalMemory,
+    bytes: &'a mut [u8],
+    filled: usize,
+}
+
+impl<'a> Buffer<'a> {
+    /// Fills `bytes` from the front; page-cache frames are of `memory`.
+    pub const fn new(memory: &'a PhysicalMemory, bytes: &'a mut [u8]) -> Self {
+        Self { memory, bytes, filled: 0 }
+    }
+
+    /// The next `length` bytes to fill, or what is left.
+    fn space(&mut self, length: usize) -> &mut [u8] {
+        let end = self.filled.saturating_add(length).min(self.bytes.len());
+        self.bytes.get_mut(self.filled..end).unwrap_or_default()
+    }
+}
+
+impl Destination for Buffer<'_> {
+    fn remaining(&self) -> usize {
+        self.bytes.len() - self.filled
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> TryResult<usize> {
+        let space = self.space(bytes.len());
+        space.copy_from_slice(bytes.get(..space.len()).unwrap_or_default());
+        let count = space.len();
+        self.filled += count;
+        Ok(count)
+    }
+
+    fn put_physical(&mut self, address: u64, length: usize) -> TryResult<usize> {
+        let memory = self.memory;
+        let space = self.space(length);
+        memory.read(address, space).map_err(|_| Errno::EFAULT)?;
+        let count = space.len();
+        self.filled += count;
+        Ok(count)
+    }
+
+    fn put_zeros(&mut self, length: usize) -> TryResult<usize> {
+        let space = self.space(length);
+        space.fill(0);
+        let count = space.len();
+        self.filled += count;
+        Ok(count)
+    }
+}
+
+/// A kernel buffer as a source.
+pub struct Bytes<'a> {
+    memory: &'a PhysicalMemory,
+    left: &'a [u8],
+}
+
+impl<'a> Bytes<'a> {
+    /// Gives `bytes`; page-cache frames are of `memory`.
+    pub const fn new(memory: &'a PhysicalMemory, bytes: &'a [u8]) -> Self {
+        Self { memory, left: bytes }
+    }
+
+    fn next(&mut self, length: usize) -> &'a [u8] {
+        let (now, later) = self.left.split_at(length.min(self.left.len()));
+        self.left = later;
+        now
+    }
+}
+
+impl Source for Bytes<'_> {
+    fn remaining(&self) -> usize {
+        self.left.len()
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> TryResult<usize> {
+        let now = self.next(bytes.len());
+        bytes.get_mut(..now.len()).unwrap_or_default().copy_from_slice(now);
+        Ok(now.len())
+    }
+
+    fn take_physical(&mut self, address: u64, length: usize) -> TryResult<usize> {
+        let now = self.next(length);
+        self.memory.write(address, now).map_err(|_| Errno::EFAULT)?;
+        Ok(now.len())
+    }
+}
+
+/// A run of physical memory, such as a frame, as a destination.
+pub struct PhysicalRun<'a> {
+    memory: &'a PhysicalMemory,
+    address: u64,
+    left: usize,
+}
+
+impl<'a> PhysicalRun<'a> {
+    /// `length` bytes of `memory` from `address`.
+    pub const fn new(memory: &'a PhysicalMemory, address: u64, length: usize) -> Self {
+        Self { memory, address, left: length }
+    }
+
+    fn advance(&mut self, count: usize) -> TryResult<usize> {
+        self.address += count as u64;
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+impl Destination for PhysicalRun<'_> {
+    fn remaining(&self) -> usize {
+        self.left
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> TryResult<usize> {
+        let now = bytes.get(..bytes.len().min(self.left)).unwrap_or_default();
+        self.memory.write(self.address, now).map_err(|_| Errno::EFAULT)?;
+        self.advance(now.len())
+    }
+
+    fn put_physical(&mut self, address: u64, length: usize) -> TryResult<usize> {
+        let length = length.min(self.left);
+        self.memory.copy(address, self.address, length).map_err(|_| Errno::EFAULT)?;
+        self.advance(length)
+    }
+
+    fn put_zeros(&mut self, length: usize) -> TryResult<usize> {
+        let length = length.min(self.left);
+        self.memory.zero(self.address, length).map_err(|_| Errno::EFAULT)?;
+        self.advance(length)
     }
 }

@@ -5,7 +5,6 @@ use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
     kernel::{Current, Deadline, Interruption, PollEvents, WaitReason},
-    platform::Access,
 };
 
 /// How long a call may wait.
@@ -23,11 +22,7 @@ pub enum Blocking {
 impl Blocking {
     /// As the O_NONBLOCK flag of `open` says.
     pub fn of(open: &OpenFile) -> Self {
-        if open.flags().contains(OpenFlags::NON_BLOCKING) {
-            Self::Never
-        } else {
-            Self::Forever
-        }
+        if open.flags().contains(OpenFlags::NON_BLOCKING) { Self::Never } else { Self::Forever }
     }
 }
 
@@ -50,8 +45,8 @@ impl Current {
             match outcome {
                 Ok(value) => return Ok(value),
                 Err(TryError::Failed(errno)) => return Err(errno),
-                Err(TryError::PageFault { address, access }) => {
-                    self.resolve_fault(address, access).await?;
+                Err(fault @ TryError::PageFault { .. }) => {
+                    self.mm.resolve(fault).await?;
                     outcome = attempt();
                 }
                 Err(TryError::NotResident { offset, length }) => {
@@ -59,17 +54,10 @@ impl Current {
                     outcome = attempt();
                 }
                 Err(TryError::WouldBlock) => {
-                    outcome = self
-                        .await_ready(file, interest, blocking, &mut attempt)
-                        .await?;
+                    outcome = self.await_ready(file, interest, blocking, &mut attempt).await?;
                 }
             }
         }
-    }
-
-    /// Makes user memory accessible as the user's own access would.
-    async fn resolve_fault(&self, _address: u64, _access: Access) -> Result<()> {
-        Err(Errno::EFAULT)
     }
 
     /// Waits until `attempt` says something other than [`TryError::WouldBlock`].
@@ -90,12 +78,10 @@ impl Current {
             Err(TryError::WouldBlock) => None,
             outcome => Some(outcome),
         });
-        self.wait(WaitReason::Stream, deadline, settled)
-            .await
-            .map_err(|why| match why {
-                Interruption::Signal => Errno::ERESTARTSYS,
-                Interruption::TimedOut => Errno::EAGAIN,
-            })
+        self.wait(WaitReason::Stream, deadline, settled).await.map_err(|why| match why {
+            Interruption::Signal => Errno::ERESTARTSYS,
+            Interruption::TimedOut => Errno::EAGAIN,
+        })
     }
 
     /// Reads from `open` at `offset`, or where its position is (and moves it), into `destination`.
@@ -116,10 +102,7 @@ impl Current {
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));
             let attempt = || try_read(open, at, seekable, destination);
-            match self
-                .retry(&*open.file, PollEvents::IN, blocking, attempt)
-                .await
-            {
+            match self.retry(&*open.file, PollEvents::IN, blocking, attempt).await {
                 Ok(count) => {
                     total += count;
                     if count == 0 || !seekable || destination.remaining() == 0 {
@@ -148,10 +131,7 @@ impl Current {
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));
             let attempt = || try_write(open, at, source);
-            match self
-                .retry(&*open.file, PollEvents::OUT, blocking, attempt)
-                .await
-            {
+            match self.retry(&*open.file, PollEvents::OUT, blocking, attempt).await {
                 Ok(written) => {
                     total += written.count;
                     if source.remaining() == 0 || written.count == 0 {
@@ -186,22 +166,14 @@ fn try_read(
 fn try_write(open: &OpenFile, offset: Option<u64>, source: &mut dyn Source) -> TryResult<Written> {
     let append = open.flags().contains(OpenFlags::APPEND);
     if let Some(offset) = offset {
-        let at = if append {
-            WritePosition::End
-        } else {
-            WritePosition::At(offset)
-        };
+        let at = if append { WritePosition::End } else { WritePosition::At(offset) };
         return open.file.try_write(at, source);
     }
     if !open.file.is_seekable() {
         return open.file.try_write(WritePosition::At(0), source);
     }
     let mut position = open.offset().lock();
-    let at = if append {
-        WritePosition::End
-    } else {
-        WritePosition::At(*position)
-    };
+    let at = if append { WritePosition::End } else { WritePosition::At(*position) };
     let written = open.file.try_write(at, source)?;
     *position = written.end;
     Ok(written)

@@ -23,7 +23,9 @@ impl PageCache {
     /// # Errors
     /// Those of [`PageBacking::write_pages`]; the pages that were not written stay dirty.
     pub async fn flush(&self, range: Range<u64>) -> Result<()> {
-        let Some(backing) = &self.backing else { return Ok(()) };
+        let Some(backing) = self.backing.as_ref().filter(|backing| backing.is_writable()) else {
+            return Ok(());
+        };
         let mut pages = range.start / PAGE..range.end.div_ceil(PAGE);
         while let Some(flush) = self.begin_flush(&pages) {
             // Clean first, then closed to writers, then written: whoever writes from now on makes

@@ -55,6 +55,12 @@ pub trait PageBacking: Send + Sync {
     /// # Errors
     /// EIO, ENOSPC and what else writing the file answers.
     async fn write_pages(&self, index: u64, frames: &[FrameRef], length: usize) -> Result<()>;
+
+    /// Whether pages can be written at all. If not, what was written stays in the cache for good
+    /// and a flush has nothing to do.
+    fn is_writable(&self) -> bool {
+        true
+    }
 }
 
 /// The cached pages of one file.
