@@ -6,10 +6,7 @@ use sandbox_vmm::{cli, gofer};
 
 fn main() -> ExitCode {
     // A sandbox process starts its gofer from the same binary.
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|argument| argument == gofer::SUBCOMMAND)
-    {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == gofer::SUBCOMMAND) {
         return gofer::main();
     }
     cli::main()

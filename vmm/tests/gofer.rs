@@ -51,29 +51,16 @@ impl Client {
         };
         let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
         let process = spawn_from(executable, &[mount]).unwrap();
-        (
-            process,
-            Self {
-                device,
-                window: window.into(),
-                kick,
-                call,
-                posted: 0,
-            },
-        )
+        (process, Self { device, window: window.into(), kick, call, posted: 0 })
     }
 
     fn put(&self, address: u64, bytes: &[u8]) {
-        self.window
-            .write_all_at(bytes, address - self.device.window_base)
-            .unwrap();
+        self.window.write_all_at(bytes, address - self.device.window_base).unwrap();
     }
 
     fn get<const N: usize>(&self, address: u64) -> [u8; N] {
         let mut bytes = [0; N];
-        self.window
-            .read_exact_at(&mut bytes, address - self.device.window_base)
-            .unwrap();
+        self.window.read_exact_at(&mut bytes, address - self.device.window_base).unwrap();
         bytes
     }
 
@@ -81,31 +68,13 @@ impl Client {
     fn call(&mut self, opcode: Opcode, node: u64, parts: &[&[u8]]) -> Result<Vec<u8>, i32> {
         let body = parts.concat();
         let length = u32::try_from(size_of::<InHeader>() + body.len()).unwrap();
-        let header = InHeader {
-            length,
-            opcode: opcode as u32,
-            node,
-            ..InHeader::default()
-        };
+        let header = InHeader { length, opcode: opcode as u32, node, ..InHeader::default() };
         let (queue, buffers) = (self.device.queues[0], self.device.buffers_base);
         let reply_at = buffers + u64::from(length);
         self.put(buffers, &[header.as_bytes(), &body].concat());
-        let request = Descriptor {
-            address: buffers,
-            length,
-            flags: 1,
-            next: 1,
-        };
-        let reply = Descriptor {
-            address: reply_at,
-            length: REPLY_ROOM,
-            flags: 2,
-            next: 0,
-        };
-        self.put(
-            queue.descriptor_table,
-            &[request.as_bytes(), reply.as_bytes()].concat(),
-        );
+        let request = Descriptor { address: buffers, length, flags: 1, next: 1 };
+        let reply = Descriptor { address: reply_at, length: REPLY_ROOM, flags: 2, next: 0 };
+        self.put(queue.descriptor_table, &[request.as_bytes(), reply.as_bytes()].concat());
         let slot = u64::from(self.posted % queue.size);
         self.put(queue.available_ring + 4 + 2 * slot, &0_u16.to_ne_bytes());
         self.posted += 1;
@@ -130,21 +99,14 @@ impl Client {
     }
 
     fn open(&mut self, node: u64, flags: i32) -> Result<u64, i32> {
-        let request = OpenIn {
-            flags: flags.cast_unsigned(),
-            open_flags: 0,
-        };
+        let request = OpenIn { flags: flags.cast_unsigned(), open_flags: 0 };
         let payload = self.call(Opcode::Open, node, &[request.as_bytes()])?;
         Ok(OpenOut::read_from_bytes(&payload).unwrap().handle)
     }
 
     fn read(&mut self, node: u64) -> Result<Vec<u8>, i32> {
         let handle = self.open(node, libc::O_RDONLY)?;
-        let request = ReadIn {
-            handle,
-            size: 1000,
-            ..ReadIn::default()
-        };
+        let request = ReadIn { handle, size: 1000, ..ReadIn::default() };
         self.call(Opcode::Read, node, &[request.as_bytes()])
     }
 }
@@ -152,14 +114,8 @@ impl Client {
 /// Waits until the process is gone.
 fn await_end(process: u32) {
     let start = Instant::now();
-    while Path::new(&format!("/proc/{process}/exe"))
-        .read_link()
-        .is_ok()
-    {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "the gofer lives on"
-        );
+    while Path::new(&format!("/proc/{process}/exe")).read_link().is_ok() {
+        assert!(start.elapsed() < Duration::from_secs(10), "the gofer lives on");
         std::thread::yield_now();
     }
 }
@@ -181,9 +137,7 @@ fn serves_and_ends_with_its_owner() {
 fn crosses_mounts_of_the_host_but_opens_no_procfs() {
     let (_gofer, mut client) = Client::start(Path::new("/"), true);
     let request = GetattrIn::default();
-    client
-        .call(Opcode::Getattr, 1, &[request.as_bytes()])
-        .unwrap();
+    client.call(Opcode::Getattr, 1, &[request.as_bytes()]).unwrap();
     let proc = client.lookup(1, "proc").unwrap();
     let version = client.lookup(proc.node, "version").unwrap();
     assert_eq!(client.open(version.node, libc::O_RDONLY), Err(libc::EACCES));
@@ -205,28 +159,16 @@ fn is_jailed() {
     assert_eq!(field("NoNewPrivs:"), "1");
     // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, SETFCAP.
     let kept = 0x1f_u64 & !(1 << 5) | 1 << 31;
-    assert_eq!(
-        u64::from_str_radix(&field("CapPrm:"), 16).unwrap() & !kept,
-        0
-    );
-    let open = fs::read_dir(format!("/proc/{}/fd", gofer.id()))
-        .unwrap()
-        .count();
+    assert_eq!(u64::from_str_radix(&field("CapPrm:"), 16).unwrap() & !kept, 0);
+    let open = fs::read_dir(format!("/proc/{}/fd", gofer.id())).unwrap().count();
     assert!(open <= 12, "{open} descriptors");
     let own = rustix::thread::capabilities(None).unwrap().effective;
     if own.contains(rustix::thread::CapabilitySet::SYS_ADMIN) {
         let mounts = fs::read_to_string(format!("/proc/{}/mountinfo", gofer.id())).unwrap();
-        assert!(
-            mounts.lines().count() == 1 && mounts.contains("/fd / "),
-            "{mounts}"
-        );
+        assert!(mounts.lines().count() == 1 && mounts.contains("/fd / "), "{mounts}");
         for name in ["mnt", "net", "ipc"] {
             let namespace = |of: &str| fs::read_link(format!("/proc/{of}/ns/{name}")).unwrap();
-            assert_ne!(
-                namespace(&gofer.id().to_string()),
-                namespace("self"),
-                "{name}"
-            );
+            assert_ne!(namespace(&gofer.id().to_string()), namespace("self"), "{name}");
         }
     }
 }
@@ -245,10 +187,7 @@ fn says_what_it_cannot_serve() {
     };
     let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
     let missing = spawn_from(executable, &[mount("/nonexistent")]).unwrap_err();
-    assert!(
-        missing.to_string().contains("/nonexistent: No such file"),
-        "{missing}"
-    );
+    assert!(missing.to_string().contains("/nonexistent: No such file"), "{missing}");
     let short = spawn_from(executable, &[mount("/")]).unwrap_err();
     assert!(short.to_string().contains("window is 0 bytes"), "{short}");
 }

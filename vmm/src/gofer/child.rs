@@ -55,9 +55,7 @@ pub fn main() -> ExitCode {
     let started = receive_services(&channel).and_then(start);
     let response = match &started {
         Ok(()) => Response::Ready,
-        Err(cause) => Response::Failed {
-            cause: cause.clone(),
-        },
+        Err(cause) => Response::Failed { cause: cause.clone() },
     };
     if let Err(error) = channel.send(&response, &[]) {
         return fail(format_args!("it is started by the sandbox only: {error}"));
@@ -84,27 +82,17 @@ fn report(device: &str, cause: impl Display) {
 fn receive_services(channel: &Channel) -> Result<Vec<Service>> {
     let mut requests = Vec::new();
     loop {
-        let (request, descriptors) = channel
-            .receive::<Request>()
-            .map_err(|error| format!("no configuration: {error}"))?;
+        let (request, descriptors) =
+            channel.receive::<Request>().map_err(|error| format!("no configuration: {error}"))?;
         match request {
-            Request::Serve {
-                source,
-                read_only,
-                device,
-            } => {
+            Request::Serve { source, read_only, device } => {
                 requests.push((source, read_only, device, descriptors));
             }
             Request::Start => break,
         }
     }
     let open = |(source, read_only, device, descriptors): (Vec<u8>, _, _, _)| {
-        open_service(
-            Path::new(OsStr::from_bytes(&source)),
-            read_only,
-            &device,
-            descriptors,
-        )
+        open_service(Path::new(OsStr::from_bytes(&source)), read_only, &device, descriptors)
     };
     requests.into_iter().map(open).collect()
 }
@@ -127,12 +115,7 @@ fn open_service(
     let window = Window::map(window, device).map_err(|error| say(&error))?;
     let (kick, call) = (Doorbell::from(kick), Doorbell::from(call));
     let queue = DeviceQueue::new(window, layout, kick, call).map_err(|error| say(&error))?;
-    Ok(Service {
-        name,
-        queue,
-        root,
-        read_only,
-    })
+    Ok(Service { name, queue, root, read_only })
 }
 
 /// Closes the jail and starts a thread for each device.
@@ -141,23 +124,14 @@ fn start(services: Vec<Service>) -> Result<()> {
     let detached = services.iter().all(|service| service.root.detached);
     let fd_paths = jail::enter(detached);
     for service in services {
-        let options = Options {
-            read_only: service.read_only,
-            limits,
-            fd_paths,
-        };
+        let options = Options { read_only: service.read_only, limits, fd_paths };
         start_thread(service, options)?;
     }
     Ok(())
 }
 
 fn start_thread(service: Service, options: Options) -> Result<()> {
-    let Service {
-        name,
-        mut queue,
-        root,
-        ..
-    } = service;
+    let Service { name, mut queue, root, .. } = service;
     let say = |error: &dyn Display| format!("{name}: {error}");
     let mut server = Server::new(root.descriptor, options).map_err(|error| say(&error))?;
     let device = format!(" of {name}");
@@ -166,9 +140,7 @@ fn start_thread(service: Service, options: Options) -> Result<()> {
             report(&device, error);
         }
     };
-    let thread = thread::Builder::new()
-        .name("file-system".to_owned())
-        .spawn(run);
+    let thread = thread::Builder::new().name("file-system".to_owned()).spawn(run);
     thread.map(drop).map_err(|error| say(&error))
 }
 
@@ -176,10 +148,7 @@ fn start_thread(service: Service, options: Options) -> Result<()> {
 fn raise_open_files() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(MAX_OPEN_FILES).min(MAX_OPEN_FILES);
-    let raised = Rlimit {
-        current: Some(wanted),
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
     let in_force = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => wanted,
         Err(_) => limit.current.unwrap_or(wanted),

@@ -65,16 +65,10 @@ pub struct Root {
 /// Those of open(2).
 pub fn open_root(source: &Path, read_only: bool) -> Result<Root, Errno> {
     if let Ok(descriptor) = detached_copy(source, read_only) {
-        return Ok(Root {
-            descriptor,
-            detached: true,
-        });
+        return Ok(Root { descriptor, detached: true });
     }
     let descriptor = open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    Ok(Root {
-        descriptor,
-        detached: false,
-    })
+    Ok(Root { descriptor, detached: false })
 }
 
 fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
@@ -82,11 +76,7 @@ fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
     let tree = open_tree(CWD, source, flags)?;
-    let attributes = if read_only {
-        MOUNT_READ_ONLY | MOUNT_DATA_ONLY
-    } else {
-        MOUNT_DATA_ONLY
-    };
+    let attributes = if read_only { MOUNT_READ_ONLY | MOUNT_DATA_ONLY } else { MOUNT_DATA_ONLY };
     set_mount_attributes(&tree, attributes)
         .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     Ok(tree)
@@ -101,11 +91,7 @@ pub fn enter(detached: bool) -> FdPaths {
     let _ = drop_capabilities();
     let _ = set_no_new_privs(true);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    if confined {
-        FdPaths::JAIL
-    } else {
-        FdPaths::PROC
-    }
+    if confined { FdPaths::JAIL } else { FdPaths::PROC }
 }
 
 /// Ends with the thread that started this process (prctl(2)). The channel's hang-up says the same;
@@ -144,12 +130,5 @@ fn drop_capabilities() -> Result<(), Errno> {
     let _ = clear_ambient_capability_set();
     let kept = capabilities(None)?.permitted & KEPT_CAPABILITIES;
     let inheritable = CapabilitySet::empty();
-    set_capabilities(
-        None,
-        CapabilitySets {
-            effective: kept,
-            permitted: kept,
-            inheritable,
-        },
-    )
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })
 }

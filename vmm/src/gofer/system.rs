@@ -44,12 +44,7 @@ pub const MOUNT_DATA_ONLY: u64 = 2 | 4 | 8;
 /// # Errors
 /// Those of mount_setattr(2).
 pub fn set_mount_attributes(tree: impl AsFd, attributes: u64) -> io::Result<()> {
-    let request = MountAttributes {
-        set: attributes,
-        clear: 0,
-        propagation: 0,
-        user_namespace: 0,
-    };
+    let request = MountAttributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
     // SAFETY: the path is a valid C string, and `request` is valid for its size.
     let result = unsafe {

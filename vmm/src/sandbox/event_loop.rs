@@ -218,12 +218,11 @@ mod tests {
             error: Output::new(error, open(&write_end, Direction::Output)),
             control: Control::new(from_host, to_host, log, ending.clone()),
         };
-        let descriptor = sentry_ended.as_fd().try_clone_to_owned().unwrap();
         let served = Served {
             streams,
             signals: Signals::take_over().unwrap(),
             terminal: None,
-            watched: vec![Watched { descriptor, meaning: "the sentry stopped" }],
+            watched: vec![Watched::new(&sentry_ended, "the sentry stopped").unwrap()],
         };
         let rig = Rig {
             output: output_driver,

@@ -1,21 +1,217 @@
 //! Launch of a sandbox: a [`plan`] becomes memory, devices, a gofer process and executors.
 
+mod devices;
 mod event_loop;
+mod executors;
 pub mod plan;
 pub mod settings;
 mod watch;
 
-use crate::{
-    error::{Failure, Result},
-    logging::Log,
-};
-use plan::LaunchPlan;
-use settings::Settings;
+use std::{io, os::fd::AsFd, rc::Rc, sync::Arc};
 
-/// Runs `plan` to its end and returns the status to exit with.
+use guest_abi::boot::{ABI_VERSION, BootInfo};
+use platform_ptrace::{Config, PtracePlatform, create_sandbox_memory};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    devices::{
+        End, Ending,
+        control::Control,
+        host_stream::{Direction, HostStream},
+        input::Input,
+        output::Output,
+    },
+    error::{Failure, Result, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND},
+    gofer::{self, GoferProcess},
+    logging::Log,
+    signals::Signals,
+    terminal::RawMode,
+};
+use devices::Device;
+use event_loop::Served;
+use executors::Executors;
+use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
+use settings::Settings;
+use watch::Watched;
+
+/// Runs `plan` to its end and returns the status to exit with. When it returns, all processes of
+/// the sandbox are gone.
 ///
 /// # Errors
-/// If the sandbox cannot be started.
-pub fn run(_plan: LaunchPlan, _settings: &Settings, _log: Log) -> Result<u8> {
-    Err(Failure::new("the sentry is not linked yet", "wait for the next version"))
+/// If the sandbox cannot be started, or a part of it fails.
+pub fn run(plan: LaunchPlan, settings: &Settings, log: Log) -> Result<u8> {
+    // Before there is any other thread or process: all of them inherit the blocked signals.
+    let signals = Signals::take_over().map_err(cannot_start)?;
+    raise_open_files_limit();
+    let devices = devices::create_all(&plan.trees).map_err(cannot_start)?;
+    let gofer = start_gofer(&devices, &plan.trees)?;
+    log.information(format_args!("gofer process {}", gofer.id()));
+    let ending = Ending::default();
+    let has_terminal = plan.container.process.terminal;
+    let platform = start_platform(&devices, settings)?;
+    let boot = boot_info(plan, &devices, settings)?;
+    let streams = serve_streams(&devices, Rc::new(log), &ending).map_err(cannot_start)?;
+    let executors = Executors::start(platform, boot)?;
+    let served = Served {
+        streams,
+        signals,
+        terminal: has_terminal.then(RawMode::enter).transpose().map_err(cannot_start)?,
+        watched: watched(&gofer, &executors).map_err(cannot_start)?,
+    };
+    let end = event_loop::run(served, &ending);
+    executors.stop();
+    drop(gofer);
+    exit_status(end?)
+}
+
+/// Allows this process and the gofer as many open files as the host lets them have: the gofer has
+/// one for each that the container uses. The container's own limit is in its plan already.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // With the lower limit the sandbox still runs, and says so when it is reached.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn cannot_start(error: io::Error) -> Failure {
+    Failure::new(
+        format_args!("cannot start the sandbox: {error}"),
+        "check the limits on memory, processes and open files (ulimit -a)",
+    )
+}
+
+fn start_gofer(devices: &[Device], trees: &Trees) -> Result<GoferProcess> {
+    let mounts = trees
+        .devices()
+        .filter_map(|(index, tree)| Some(devices.get(usize::from(index))?.gofer_mount(tree)))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(cannot_start)?;
+    gofer::spawn(&mounts)
+}
+
+fn start_platform(devices: &[Device], settings: &Settings) -> Result<Arc<PtracePlatform>> {
+    let config = platform_config(devices, settings).map_err(cannot_start)?;
+    PtracePlatform::new(config).map_err(|error| {
+        Failure::new(
+            format_args!("cannot use the ptrace platform: {error}"),
+            "see `sandbox-vmm platforms`",
+        )
+    })
+}
+
+fn platform_config(devices: &[Device], settings: &Settings) -> io::Result<Config> {
+    let mut config = Config {
+        memory: create_sandbox_memory(settings.memory_bytes)?,
+        memory_size: settings.memory_bytes,
+        windows: Vec::new(),
+        executors: settings.executors,
+        kicks: Vec::new(),
+        calls: Vec::new(),
+    };
+    for device in devices {
+        config.windows.push(device.platform_window()?);
+        config.kicks.extend(device.kicks()?);
+        config.calls.extend(device.calls()?);
+    }
+    Ok(config)
+}
+
+fn boot_info(plan: LaunchPlan, devices: &[Device], settings: &Settings) -> Result<BootInfo> {
+    let mut random_seed = [0; 32];
+    rustix::rand::getrandom(&mut random_seed, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| cannot_start(error.into()))?;
+    Ok(BootInfo {
+        abi_version: ABI_VERSION,
+        ram_size: settings.memory_bytes,
+        ram_free_start: 0,
+        executors: settings.executors,
+        random_seed,
+        devices: devices.iter().map(|device| device.descriptor.clone()).collect(),
+        container: plan.container,
+        strace: settings.strace,
+    })
+}
+
+/// The back ends of the console and of the control device.
+fn serve_streams(
+    devices: &[Device],
+    log: Rc<Log>,
+    ending: &Ending,
+) -> io::Result<event_loop::Streams> {
+    let [input, output, error] = queues(devices, CONSOLE_DEVICE)?;
+    let [from_host, to_host] = queues(devices, CONTROL_DEVICE)?;
+    let stdout = HostStream::open(io::stdout().as_fd(), Direction::Output)?;
+    let stderr = HostStream::open(io::stderr().as_fd(), Direction::Output)?;
+    Ok(event_loop::Streams {
+        input: Input::new(input, HostStream::open(io::stdin().as_fd(), Direction::Input)?),
+        output: Output::new(output, stdout),
+        error: Output::new(error, stderr),
+        control: Control::new(from_host, to_host, log, ending.clone()),
+    })
+}
+
+/// The queues of the device at `index`, which has `N`.
+fn queues<const N: usize>(
+    devices: &[Device],
+    index: u16,
+) -> io::Result<[crate::virtqueue::DeviceQueue; N]> {
+    let device = devices.get(usize::from(index));
+    let queues = device.ok_or_else(|| io::Error::other("no such device"))?.serve()?;
+    queues.try_into().map_err(|_| io::Error::other("wrong number of queues"))
+}
+
+/// The parts of the sandbox that must not end before it does.
+fn watched(gofer: &GoferProcess, executors: &Executors) -> io::Result<Vec<Watched>> {
+    Ok(vec![
+        Watched::new(gofer, "the gofer process ended")?,
+        Watched::new(executors.ended(), "the sentry stopped without saying why")?,
+    ])
+}
+
+/// The status to exit with, or the line that says why there is none.
+fn exit_status(end: End) -> Result<u8> {
+    match end {
+        End::Exited(status) => Ok(status.shell_code()),
+        End::StartFailed { cause, errno } => Err(start_failure(&cause, errno)),
+        End::Broken(cause) => {
+            Err(Failure::new(cause, "run it with --debug to see more, and please report it"))
+        }
+    }
+}
+
+/// The failure to start the container's program, with the status a shell would give.
+fn start_failure(cause: &str, errno: u16) -> Failure {
+    match errno.into() {
+        libc::ENOENT | libc::ENOTDIR => {
+            Failure::new(cause, "check the program's name, its interpreter, and PATH")
+                .with_status(STATUS_NOT_FOUND)
+        }
+        libc::EACCES | libc::EPERM => {
+            Failure::new(cause, "make it executable for the user (chmod +x)")
+                .with_status(STATUS_NOT_EXECUTABLE)
+        }
+        libc::ENOEXEC | libc::EISDIR => {
+            Failure::new(cause, "name an x86-64 ELF program or a script that starts with #!")
+                .with_status(STATUS_NOT_EXECUTABLE)
+        }
+        _ => Failure::new(cause, "run it with --debug to see more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use guest_abi::control::ExitStatus;
+
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_a_shell() {
+        assert_eq!(exit_status(End::Exited(ExitStatus::Code(3))), Ok(3));
+        assert_eq!(exit_status(End::Exited(ExitStatus::Signal(9))), Ok(137));
+        let status = |errno| {
+            let end = End::StartFailed { cause: "x".to_owned(), errno };
+            exit_status(end).unwrap_err().status()
+        };
+        assert_eq!([status(2), status(13), status(8), status(12)], [127, 126, 126, 125]);
+        assert_eq!(exit_status(End::Broken("x".to_owned())).unwrap_err().status(), 125);
+    }
 }

@@ -37,7 +37,7 @@ pub const fn check_memory_bytes(bytes: u64) -> Result<u64, &'static str> {
 /// Half of the host's memory.
 pub fn default_memory_bytes() -> u64 {
     let host = rustix::system::sysinfo();
-    let bytes = u64::try_from(host.totalram).unwrap_or(0).saturating_mul(host.mem_unit.into());
+    let bytes = host.totalram.saturating_mul(host.mem_unit.into());
     let half = (bytes / 2).clamp(MIN_MEMORY_BYTES, RAM_LIMIT);
     half - half % PAGE_SIZE
 }

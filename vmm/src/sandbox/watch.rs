@@ -2,7 +2,8 @@
 
 use std::{
     cell::RefCell,
-    os::fd::{AsRawFd, OwnedFd},
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     rc::Rc,
 };
 
@@ -17,6 +18,16 @@ pub struct Watched {
     pub descriptor: OwnedFd,
     /// What is gone, as a message.
     pub meaning: &'static str,
+}
+
+impl Watched {
+    /// The part that `descriptor` shows.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn new(descriptor: &impl AsFd, meaning: &'static str) -> io::Result<Self> {
+        Ok(Self { descriptor: descriptor.as_fd().try_clone_to_owned()?, meaning })
+    }
 }
 
 /// Ends the loop when a [`Watched`] becomes readable.

@@ -37,11 +37,7 @@ impl Server {
     pub(super) fn enter(&mut self, parent: u64, name: &CStr, status: &Statx) -> Result<EntryOut> {
         let (identity, kind) = (host::identity(status), host::kind(status));
         let node = self.nodes.look_up(parent, name, identity, kind)?;
-        Ok(EntryOut {
-            node,
-            attributes: host::attributes(status),
-            ..EntryOut::default()
-        })
+        Ok(EntryOut { node, attributes: host::attributes(status), ..EntryOut::default() })
     }
 
     pub(super) fn forget(&mut self, node: u64, lookups: u64) -> Result {
@@ -71,10 +67,7 @@ impl Server {
 
     pub(super) fn answer_attributes(&mut self, descriptor: impl AsFd) -> Result {
         let attributes = host::attributes(&host::status(descriptor)?);
-        self.prepare(&AttributesOut {
-            attributes,
-            ..AttributesOut::default()
-        })
+        self.prepare(&AttributesOut { attributes, ..AttributesOut::default() })
     }
 
     pub(super) fn readlink(&mut self, node: u64) -> Result {

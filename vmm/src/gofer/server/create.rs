@@ -30,32 +30,14 @@ impl Server {
             _ => return Err(Errno::INVAL),
         }
         let directory = self.descriptor(header.node)?;
-        mknodat(
-            &directory,
-            name.as_c_str(),
-            kind,
-            plain_permissions(request.mode),
-            0,
-        )?;
-        self.finish(
-            header,
-            &directory,
-            name,
-            Some(request.mode),
-            AtFlags::empty(),
-        )
+        mknodat(&directory, name.as_c_str(), kind, plain_permissions(request.mode), 0)?;
+        self.finish(header, &directory, name, Some(request.mode), AtFlags::empty())
     }
 
     pub(super) fn mkdir(&mut self, header: &InHeader, request: &MkdirIn, name: Name<'_>) -> Result {
         let directory = self.descriptor(header.node)?;
         mkdirat(&directory, name.as_c_str(), plain_permissions(request.mode))?;
-        self.finish(
-            header,
-            &directory,
-            name,
-            Some(request.mode),
-            AtFlags::REMOVEDIR,
-        )
+        self.finish(header, &directory, name, Some(request.mode), AtFlags::REMOVEDIR)
     }
 
     pub(super) fn symlink(&mut self, header: &InHeader, name: Name<'_>, target: &CStr) -> Result {
@@ -78,13 +60,7 @@ impl Server {
         let made = host::open_beneath(&directory, name.as_c_str(), exclusive, mode);
         let file = match made {
             Ok(file) => {
-                self.finish(
-                    header,
-                    &directory,
-                    name,
-                    Some(request.mode),
-                    AtFlags::empty(),
-                )?;
+                self.finish(header, &directory, name, Some(request.mode), AtFlags::empty())?;
                 file
             }
             Err(Errno::EXIST) if request.flags & OFlags::EXCL.bits() == 0 => {
@@ -93,13 +69,7 @@ impl Server {
             Err(error) => return Err(error),
         };
         let handle = self.handles.insert_file(file)?;
-        self.reply.extend_from_slice(
-            OpenOut {
-                handle,
-                ..OpenOut::default()
-            }
-            .as_bytes(),
-        );
+        self.reply.extend_from_slice(OpenOut { handle, ..OpenOut::default() }.as_bytes());
         Ok(Outcome::Prepared)
     }
 

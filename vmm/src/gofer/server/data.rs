@@ -48,10 +48,7 @@ impl Server {
         self.handles.check_room()?;
         let file = self.open_node(node, request.flags)?;
         let handle = self.handles.insert_file(file)?;
-        self.prepare(&OpenOut {
-            handle,
-            ..OpenOut::default()
-        })
+        self.prepare(&OpenOut { handle, ..OpenOut::default() })
     }
 
     /// Opens the file behind a node: a regular one only, since opening a device or a FIFO has
@@ -70,11 +67,7 @@ impl Server {
         }
         let descriptor = self.descriptor(node)?;
         host::refuse_procfs(&descriptor)?;
-        open(
-            self.options.fd_paths.path(&descriptor),
-            flags,
-            Mode::empty(),
-        )
+        open(self.options.fd_paths.path(&descriptor), flags, Mode::empty())
     }
 
     pub(super) fn read(&self, request: &ReadIn, chain: &Chain) -> Result {
@@ -83,9 +76,7 @@ impl Server {
         if chain.writable.len().saturating_sub(OUT_HEADER) < size {
             return Err(Errno::RANGE);
         }
-        let read = chain
-            .writable
-            .fill_from(OUT_HEADER, size, file, request.offset);
+        let read = chain.writable.fill_from(OUT_HEADER, size, file, request.offset);
         read.map(Outcome::InPlace).map_err(errno)
     }
 
@@ -97,17 +88,12 @@ impl Server {
         }
         let file = self.handles.file(request.handle)?;
         let flags = WriteFlags::from_bits_retain(request.write_flags);
-        let written = chain
-            .readable
-            .drain_to(WRITE_DATA, size, file, request.offset);
+        let written = chain.readable.drain_to(WRITE_DATA, size, file, request.offset);
         let written = u32::try_from(written.map_err(errno)?).map_err(|_| Errno::INVAL)?;
         if flags.contains(WriteFlags::KILL_SUIDGID) {
             kill_set_id(file)?;
         }
-        self.prepare(&WriteOut {
-            size: written,
-            padding: 0,
-        })
+        self.prepare(&WriteOut { size: written, padding: 0 })
     }
 
     /// `FLUSH` has nothing to do: what was written is in the host's page cache already.
@@ -118,11 +104,7 @@ impl Server {
     pub(super) fn fsync(&self, request: &FsyncIn) -> Result {
         let file = self.handles.descriptor(request.handle)?;
         let flags = FsyncFlags::from_bits_retain(request.flags);
-        if flags.contains(FsyncFlags::DATA_ONLY) {
-            fdatasync(file)
-        } else {
-            fsync(file)
-        }?;
+        if flags.contains(FsyncFlags::DATA_ONLY) { fdatasync(file) } else { fsync(file) }?;
         Ok(Outcome::Done)
     }
 
@@ -167,11 +149,7 @@ pub(super) fn kill_set_id(file: impl AsFd) -> Result<()> {
     if mode.contains(Mode::XGRP) {
         kept -= Mode::SGID;
     }
-    if kept == mode {
-        Ok(())
-    } else {
-        fchmod(file, kept)
-    }
+    if kept == mode { Ok(()) } else { fchmod(file, kept) }
 }
 
 fn errno(error: io::Error) -> Errno {

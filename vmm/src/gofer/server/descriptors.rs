@@ -52,13 +52,7 @@ impl DescriptorCache {
             self.advance();
         }
         self.clock.push_back(node);
-        self.cached.insert(
-            node,
-            Cached {
-                descriptor,
-                used: false,
-            },
-        );
+        self.cached.insert(node, Cached { descriptor, used: false });
     }
 
     /// Keeps the descriptor of a node that has lost its name, until it is forgotten. Answers
@@ -104,12 +98,7 @@ mod tests {
 
     #[test]
     fn keeps_what_is_used() {
-        let limits = Limits {
-            nodes: 0,
-            handles: 0,
-            cached_descriptors: 2,
-            pinned_descriptors: 1,
-        };
+        let limits = Limits { nodes: 0, handles: 0, cached_descriptors: 2, pinned_descriptors: 1 };
         let mut cache = DescriptorCache::new(limits);
         cache.insert(1, descriptor());
         cache.insert(2, descriptor());

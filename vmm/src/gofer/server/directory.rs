@@ -42,10 +42,7 @@ impl Server {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = host::open_beneath(&descriptor, c".", flags, Mode::empty())?;
         let handle = self.handles.insert_directory(directory, node)?;
-        self.prepare(&OpenOut {
-            handle,
-            ..OpenOut::default()
-        })
+        self.prepare(&OpenOut { handle, ..OpenOut::default() })
     }
 
     /// Lists entries from the request's offset on, as many as fit. The host's offsets are used as
@@ -59,10 +56,7 @@ impl Server {
         // the reply takes, or smaller.
         let entries = room / (listing.head() + 16) * 32;
         let mut buffer = std::mem::take(&mut self.listing);
-        buffer.resize(
-            entries.clamp(MIN_LISTING, MAX_LISTING),
-            MaybeUninit::uninit(),
-        );
+        buffer.resize(entries.clamp(MIN_LISTING, MAX_LISTING), MaybeUninit::uninit());
         let result = self.list(&directory, &mut buffer, room, listing);
         self.listing = buffer;
         result.map(|()| Outcome::Prepared)
@@ -85,11 +79,7 @@ impl Server {
             }
             if self.reply.len() + padded > room {
                 // A first entry that does not fit is an error, as in getdents(2).
-                return if self.reply.is_empty() {
-                    Err(Errno::INVAL)
-                } else {
-                    Ok(())
-                };
+                return if self.reply.is_empty() { Err(Errno::INVAL) } else { Ok(()) };
             }
             let end = self.reply.len() + padded;
             self.append(directory, &entry, listing)?;

@@ -33,11 +33,7 @@ pub struct Handles {
 impl Handles {
     /// An empty table for at most `limit` handles.
     pub fn new(limit: usize) -> Self {
-        Self {
-            open: IdMap::default(),
-            next: 1,
-            limit,
-        }
+        Self { open: IdMap::default(), next: 1, limit }
     }
 
     /// Whether one more fits.
@@ -45,11 +41,7 @@ impl Handles {
     /// # Errors
     /// `ENFILE` if not.
     pub fn check_room(&self) -> Result<()> {
-        if self.open.len() < self.limit {
-            Ok(())
-        } else {
-            Err(Errno::NFILE)
-        }
+        if self.open.len() < self.limit { Ok(()) } else { Err(Errno::NFILE) }
     }
 
     /// A handle of an open file.

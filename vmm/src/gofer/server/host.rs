@@ -49,12 +49,7 @@ pub fn status(descriptor: impl AsFd) -> Result<Statx> {
 /// # Errors
 /// Those of statx(2).
 pub fn status_at(directory: impl AsFd, name: &CStr) -> Result<Statx> {
-    statx(
-        directory,
-        name,
-        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
-        STATUS,
-    )
+    statx(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, STATUS)
 }
 
 /// Opens `path` below `directory` without following any symbolic link.
@@ -68,13 +63,7 @@ pub fn open_beneath(
     mode: Mode,
 ) -> Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(
-        directory,
-        path,
-        flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
-        mode,
-        resolve,
-    )
+    openat2(directory, path, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, mode, resolve)
 }
 
 /// Which inode it is.
@@ -128,9 +117,5 @@ const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// `EACCES` for a file of procfs.
 pub fn refuse_procfs(descriptor: impl AsFd) -> Result<()> {
     let magic = rustix::fs::fstatfs(descriptor)?.f_type;
-    if magic == PROC_SUPER_MAGIC {
-        Err(Errno::ACCESS)
-    } else {
-        Ok(())
-    }
+    if magic == PROC_SUPER_MAGIC { Err(Errno::ACCESS) } else { Ok(()) }
 }

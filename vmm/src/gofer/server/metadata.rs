@@ -44,21 +44,14 @@ impl Server {
             Arc::new(self.open_node(node, OFlags::WRONLY.bits())?)
         };
         ftruncate(&file, request.size)?;
-        if valid.contains(SetattrValid::KILL_SUIDGID) {
-            kill_set_id(&file)
-        } else {
-            Ok(())
-        }
+        if valid.contains(SetattrValid::KILL_SUIDGID) { kill_set_id(&file) } else { Ok(()) }
     }
 
     fn change_mode(&self, node: u64, target: &OwnedFd, mode: u32) -> Result<()> {
         if self.nodes.get(node)?.kind == FileType::Symlink {
             return Err(Errno::OPNOTSUPP);
         }
-        chmod(
-            self.options.fd_paths.path(target),
-            Mode::from_raw_mode(mode & 0o7777),
-        )
+        chmod(self.options.fd_paths.path(target), Mode::from_raw_mode(mode & 0o7777))
     }
 
     pub(super) fn statfs(&mut self, node: u64) -> Result {
@@ -84,12 +77,8 @@ fn change_owner(target: &OwnedFd, valid: SetattrValid, request: &SetattrIn) -> R
     if request.uid == u32::MAX || request.gid == u32::MAX {
         return Err(Errno::INVAL);
     }
-    let uid = valid
-        .contains(SetattrValid::UID)
-        .then(|| Uid::from_raw(request.uid));
-    let gid = valid
-        .contains(SetattrValid::GID)
-        .then(|| Gid::from_raw(request.gid));
+    let uid = valid.contains(SetattrValid::UID).then(|| Uid::from_raw(request.uid));
+    let gid = valid.contains(SetattrValid::GID).then(|| Gid::from_raw(request.gid));
     chownat(target, c"", uid, gid, AtFlags::EMPTY_PATH)
 }
 
@@ -106,10 +95,7 @@ fn times(valid: SetattrValid, request: &SetattrIn) -> Result<Option<Timestamps>>
     let now = valid.contains(SetattrValid::MTIME_NOW);
     let set = valid.contains(SetattrValid::MTIME);
     let last_modification = time(now, set, request.mtime, request.mtime_nanoseconds)?;
-    Ok(Some(Timestamps {
-        last_access,
-        last_modification,
-    }))
+    Ok(Some(Timestamps { last_access, last_modification }))
 }
 
 /// One time stamp as utimensat(2) takes it.

@@ -66,11 +66,7 @@ impl Limits {
         Self {
             nodes: 1 << 20,
             handles: budget / 2,
-            cached_descriptors: if cached > MAX_CACHED {
-                MAX_CACHED
-            } else {
-                cached
-            },
+            cached_descriptors: if cached > MAX_CACHED { MAX_CACHED } else { cached },
             pinned_descriptors: budget / 8,
         }
     }
@@ -159,11 +155,7 @@ impl Server {
         }
         self.reply.clear();
         let outcome = operation.and_then(|operation| self.execute(&header, operation, chain));
-        if silent {
-            0
-        } else {
-            self.answer(&header, outcome, chain)
-        }
+        if silent { 0 } else { self.answer(&header, outcome, chain) }
     }
 
     fn execute(&mut self, header: &InHeader, operation: Operation<'_>, chain: &Chain) -> Result {
@@ -250,11 +242,7 @@ impl Server {
         let length = OUT_HEADER.saturating_add(*payload.as_ref().unwrap_or(&0));
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let error = payload.err().map_or(0, |error| -error.raw_os_error());
-        let reply = OutHeader {
-            length,
-            error,
-            unique: header.unique,
-        };
+        let reply = OutHeader { length, error, unique: header.unique };
         match chain.writable.write(0, reply.as_bytes()) {
             Ok(()) => length,
             Err(_) => 0,
@@ -267,26 +255,19 @@ const MAX_PAGES: u16 = (MAX_IO / 4096) as u16;
 
 /// Whether the operation has no reply, even if it fails.
 fn is_silent(opcode: u32) -> bool {
-    [Opcode::Forget, Opcode::BatchForget]
-        .iter()
-        .any(|&silent| silent as u32 == opcode)
+    [Opcode::Forget, Opcode::BatchForget].iter().any(|&silent| silent as u32 == opcode)
 }
 
 /// Copies what follows the header out of the chain, but not the data of a `WRITE`.
 fn receive(header: &InHeader, chain: &Chain) -> Result<SmallVec<[u8; 512]>> {
     let length = usize::try_from(header.length).map_err(|_| Errno::INVAL)?;
-    let length = length
-        .checked_sub(size_of::<InHeader>())
-        .ok_or(Errno::INVAL)?;
+    let length = length.checked_sub(size_of::<InHeader>()).ok_or(Errno::INVAL)?;
     let length = match Opcode::try_from(header.opcode) {
         Ok(Opcode::Write) => length.min(size_of::<WriteIn>()),
         _ if length > HEAD_LIMIT => return Err(Errno::TOOBIG),
         _ => length,
     };
     let mut body = SmallVec::from_elem(0, length);
-    chain
-        .readable
-        .read(size_of::<InHeader>(), &mut body)
-        .map_err(|_| Errno::INVAL)?;
+    chain.readable.read(size_of::<InHeader>(), &mut body).map_err(|_| Errno::INVAL)?;
     Ok(body)
 }

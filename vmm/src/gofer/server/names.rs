@@ -60,13 +60,7 @@ impl Server {
         let directory = self.descriptor(parent)?;
         let descriptor = self.descriptor(node)?;
         let path = self.options.fd_paths.path(&descriptor);
-        linkat(
-            CWD,
-            path,
-            &directory,
-            name.as_c_str(),
-            AtFlags::SYMLINK_FOLLOW,
-        )?;
+        linkat(CWD, path, &directory, name.as_c_str(), AtFlags::SYMLINK_FOLLOW)?;
         let status = host::status_at(&directory, name.as_c_str())?;
         let entry = self.enter(parent, name.as_c_str(), &status)?;
         self.prepare(&entry)

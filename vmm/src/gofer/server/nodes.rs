@@ -63,13 +63,7 @@ pub struct NodeTable {
 impl NodeTable {
     /// A table of the root only, for at most `limit` nodes.
     pub fn new(identity: Identity, kind: FileType, limit: usize) -> Self {
-        let root = Node {
-            identity,
-            kind,
-            location: None,
-            lookups: 1,
-            children: 0,
-        };
+        let root = Node { identity, kind, location: None, lookups: 1, children: 0 };
         Self {
             nodes: IdMap::from_iter([(ROOT_NODE, root)]),
             identities: HashMap::from([(identity, ROOT_NODE)]),
@@ -115,20 +109,8 @@ impl NodeTable {
         }
         let id = self.next;
         self.next += 1;
-        let location = Some(Location {
-            parent,
-            name: name.to_owned(),
-        });
-        self.nodes.insert(
-            id,
-            Node {
-                identity,
-                kind,
-                location,
-                lookups: 1,
-                children: 0,
-            },
-        );
+        let location = Some(Location { parent, name: name.to_owned() });
+        self.nodes.insert(id, Node { identity, kind, location, lookups: 1, children: 0 });
         self.identities.insert(identity, id);
         self.add_child(parent);
         Ok(id)
@@ -138,10 +120,7 @@ impl NodeTable {
     /// host: the node that had it is no more that inode.
     fn find_same(&self, identity: Identity, kind: FileType) -> Option<u64> {
         let id = self.find(identity)?;
-        self.nodes
-            .get(&id)
-            .filter(|node| node.kind == kind)
-            .map(|_| id)
+        self.nodes.get(&id).filter(|node| node.kind == kind).map(|_| id)
     }
 
     /// Notes that the node is now found as `name` in `parent`.
@@ -155,13 +134,7 @@ impl NodeTable {
         if location.parent == parent && location.name.as_c_str() == name {
             return;
         }
-        let old = std::mem::replace(
-            location,
-            Location {
-                parent,
-                name: name.to_owned(),
-            },
-        );
+        let old = std::mem::replace(location, Location { parent, name: name.to_owned() });
         self.add_child(parent);
         self.remove_child(old.parent);
     }
@@ -201,10 +174,7 @@ impl NodeTable {
     fn remove_unused(&mut self, mut id: u64) -> Vec<u64> {
         let mut removed = Vec::new();
         while id != ROOT_NODE
-            && self
-                .nodes
-                .get(&id)
-                .is_some_and(|node| node.lookups == 0 && node.children == 0)
+            && self.nodes.get(&id).is_some_and(|node| node.lookups == 0 && node.children == 0)
         {
             self.disown(id);
             removed.push(id);
@@ -224,11 +194,7 @@ mod tests {
     use super::*;
 
     const fn identity(inode: u64) -> Identity {
-        Identity {
-            mount: 1,
-            device: (8, 1),
-            inode,
-        }
+        Identity { mount: 1, device: (8, 1), inode }
     }
 
     fn table() -> NodeTable {
@@ -238,21 +204,11 @@ mod tests {
     #[test]
     fn hard_links_share_a_node() {
         let mut table = table();
-        let one = table
-            .look_up(1, c"one", identity(10), FileType::RegularFile)
-            .unwrap();
-        let two = table
-            .look_up(1, c"two", identity(10), FileType::RegularFile)
-            .unwrap();
+        let one = table.look_up(1, c"one", identity(10), FileType::RegularFile).unwrap();
+        let two = table.look_up(1, c"two", identity(10), FileType::RegularFile).unwrap();
         assert_eq!(one, two);
-        let other_device = Identity {
-            mount: 1,
-            device: (8, 2),
-            inode: 10,
-        };
-        let three = table
-            .look_up(1, c"three", other_device, FileType::RegularFile)
-            .unwrap();
+        let other_device = Identity { mount: 1, device: (8, 2), inode: 10 };
+        let three = table.look_up(1, c"three", other_device, FileType::RegularFile).unwrap();
         assert_ne!(one, three);
         assert!(table.forget(one, 1).is_empty());
         assert_eq!(table.forget(one, 1), [one]);
@@ -262,12 +218,8 @@ mod tests {
     #[test]
     fn a_parent_outlives_its_children() {
         let mut table = table();
-        let parent = table
-            .look_up(1, c"d", identity(10), FileType::Directory)
-            .unwrap();
-        let child = table
-            .look_up(parent, c"f", identity(11), FileType::RegularFile)
-            .unwrap();
+        let parent = table.look_up(1, c"d", identity(10), FileType::Directory).unwrap();
+        let child = table.look_up(parent, c"f", identity(11), FileType::RegularFile).unwrap();
         assert!(table.forget(parent, u64::MAX).is_empty());
         assert_eq!(table.forget(child, 1), [child, parent]);
         assert_eq!(table.nodes.len(), 1);
@@ -278,27 +230,18 @@ mod tests {
         let mut table = table();
         assert!(table.forget(ROOT_NODE, u64::MAX).is_empty());
         for inode in 10..17 {
-            table
-                .look_up(1, c"f", identity(inode), FileType::RegularFile)
-                .unwrap();
+            table.look_up(1, c"f", identity(inode), FileType::RegularFile).unwrap();
         }
         let full = table.look_up(1, c"f", identity(99), FileType::RegularFile);
         assert_eq!(full, Err(Errno::NFILE));
-        assert_eq!(
-            table.look_up(77, c"f", identity(10), FileType::RegularFile),
-            Err(Errno::STALE)
-        );
+        assert_eq!(table.look_up(77, c"f", identity(10), FileType::RegularFile), Err(Errno::STALE));
     }
 
     #[test]
     fn a_reused_inode_number_is_a_new_node() {
         let mut table = table();
-        let file = table
-            .look_up(1, c"x", identity(10), FileType::RegularFile)
-            .unwrap();
-        let directory = table
-            .look_up(1, c"x", identity(10), FileType::Directory)
-            .unwrap();
+        let file = table.look_up(1, c"x", identity(10), FileType::RegularFile).unwrap();
+        let directory = table.look_up(1, c"x", identity(10), FileType::Directory).unwrap();
         assert_ne!(file, directory);
         table.forget(file, 1);
         assert_eq!(table.find(identity(10)), Some(directory));

@@ -62,10 +62,7 @@ impl Forgets<'_> {
 
 /// A request of known shape.
 #[derive(Clone, Copy, Debug)]
-#[allow(
-    missing_docs,
-    reason = "the operations and their arguments are documented in guest-abi"
-)]
+#[allow(missing_docs, reason = "the operations and their arguments are documented in guest-abi")]
 pub enum Operation<'a> {
     Init(InitIn),
     Lookup(Name<'a>),
@@ -74,19 +71,12 @@ pub enum Operation<'a> {
     Getattr(GetattrIn),
     Setattr(SetattrIn),
     Readlink,
-    Symlink {
-        name: Name<'a>,
-        target: &'a CStr,
-    },
+    Symlink { name: Name<'a>, target: &'a CStr },
     Mknod(MknodIn, Name<'a>),
     Mkdir(MkdirIn, Name<'a>),
     Unlink(Name<'a>),
     Rmdir(Name<'a>),
-    Rename {
-        request: Rename2In,
-        old: Name<'a>,
-        new: Name<'a>,
-    },
+    Rename { request: Rename2In, old: Name<'a>, new: Name<'a> },
     Link(LinkIn, Name<'a>),
     Open(OpenIn),
     Create(CreateIn, Name<'a>),
@@ -96,11 +86,7 @@ pub enum Operation<'a> {
     Flush(FlushIn),
     Release(ReleaseIn),
     Fsync(FsyncIn),
-    Setxattr {
-        flags: u32,
-        name: &'a CStr,
-        value: &'a [u8],
-    },
+    Setxattr { flags: u32, name: &'a CStr, value: &'a [u8] },
     Getxattr(GetxattrIn, &'a CStr),
     Listxattr(GetxattrIn),
     Removexattr(&'a CStr),
@@ -129,19 +115,14 @@ impl<'a> Operation<'a> {
             Opcode::Getattr => Self::Getattr(body.take()?),
             Opcode::Setattr => Self::Setattr(body.take()?),
             Opcode::Readlink => Self::Readlink,
-            Opcode::Symlink => Self::Symlink {
-                name: body.name()?,
-                target: body.target()?,
-            },
+            Opcode::Symlink => Self::Symlink { name: body.name()?, target: body.target()? },
             Opcode::Mknod => Self::Mknod(body.take()?, body.name()?),
             Opcode::Mkdir => Self::Mkdir(body.take()?, body.name()?),
             Opcode::Unlink => Self::Unlink(body.name()?),
             Opcode::Rmdir => Self::Rmdir(body.name()?),
-            Opcode::Rename2 => Self::Rename {
-                request: body.take()?,
-                old: body.name()?,
-                new: body.name()?,
-            },
+            Opcode::Rename2 => {
+                Self::Rename { request: body.take()?, old: body.name()?, new: body.name()? }
+            }
             Opcode::Link => Self::Link(body.take()?, body.name()?),
             Opcode::Open => Self::Open(body.take()?),
             Opcode::Create => Self::Create(body.take()?, body.name()?),
@@ -238,21 +219,13 @@ impl<'a> Body<'a> {
     /// The target of a symbolic link: any path, but not an empty one (symlink(2): ENOENT).
     fn target(&mut self) -> Result<&'a CStr> {
         let target = self.string(MAX_TARGET)?;
-        if target.is_empty() {
-            Err(Errno::NOENT)
-        } else {
-            Ok(target)
-        }
+        if target.is_empty() { Err(Errno::NOENT) } else { Ok(target) }
     }
 
     /// The name of an extended attribute (ERANGE as setxattr(2) has it).
     fn attribute_name(&mut self) -> Result<&'a CStr> {
         let name = self.string(MAX_NAME).map_err(|_| Errno::RANGE)?;
-        if name.is_empty() {
-            Err(Errno::RANGE)
-        } else {
-            Ok(name)
-        }
+        if name.is_empty() { Err(Errno::RANGE) } else { Ok(name) }
     }
 
     fn setxattr(&mut self) -> Result<Operation<'a>> {
@@ -269,28 +242,18 @@ impl<'a> Body<'a> {
     fn forgets(&mut self) -> Result<Forgets<'a>> {
         let BatchForgetIn { count, .. } = self.take()?;
         let count = usize::try_from(count).map_err(|_| Errno::INVAL)?;
-        let length = count
-            .checked_mul(size_of::<ForgetOne>())
-            .ok_or(Errno::INVAL)?;
+        let length = count.checked_mul(size_of::<ForgetOne>()).ok_or(Errno::INVAL)?;
         self.0.get(..length).map(Forgets).ok_or(Errno::INVAL)
     }
 
     fn transfer(&mut self) -> Result<ReadIn> {
         let request: ReadIn = self.take()?;
-        if request.size > MAX_IO {
-            Err(Errno::INVAL)
-        } else {
-            Ok(request)
-        }
+        if request.size > MAX_IO { Err(Errno::INVAL) } else { Ok(request) }
     }
 
     fn write(&mut self) -> Result<WriteIn> {
         let request: WriteIn = self.take()?;
-        if request.size > MAX_IO {
-            Err(Errno::INVAL)
-        } else {
-            Ok(request)
-        }
+        if request.size > MAX_IO { Err(Errno::INVAL) } else { Ok(request) }
     }
 }
 
@@ -310,10 +273,7 @@ mod tests {
         long.push(0);
         assert_eq!(Operation::parse(1, &long).unwrap_err(), Errno::NAMETOOLONG);
         for good in [&b"...\0"[..], b"\xff\n\0", &long[1..]] {
-            assert!(matches!(
-                Operation::parse(1, good),
-                Ok(Operation::Lookup(_))
-            ));
+            assert!(matches!(Operation::parse(1, good), Ok(Operation::Lookup(_))));
         }
     }
 
@@ -323,22 +283,10 @@ mod tests {
         let mut body = request.as_bytes().to_vec();
         body.extend(b"user.a\0shorter!");
         assert_eq!(Operation::parse(21, &body).unwrap_err(), Errno::INVAL);
-        let request = BatchForgetIn {
-            count: u32::MAX,
-            padding: 0,
-        };
-        assert_eq!(
-            Operation::parse(42, request.as_bytes()).unwrap_err(),
-            Errno::INVAL
-        );
-        let request = ReadIn {
-            size: u32::MAX,
-            ..ReadIn::default()
-        };
-        assert_eq!(
-            Operation::parse(15, request.as_bytes()).unwrap_err(),
-            Errno::INVAL
-        );
+        let request = BatchForgetIn { count: u32::MAX, padding: 0 };
+        assert_eq!(Operation::parse(42, request.as_bytes()).unwrap_err(), Errno::INVAL);
+        let request = ReadIn { size: u32::MAX, ..ReadIn::default() };
+        assert_eq!(Operation::parse(15, request.as_bytes()).unwrap_err(), Errno::INVAL);
     }
 
     proptest! {

@@ -16,12 +16,8 @@ use super::*;
 use crate::virtqueue::{DeviceQueue, driver::Driver};
 
 const ROOM: usize = 64 << 10;
-const LIMITS: Limits = Limits {
-    nodes: 1000,
-    handles: 8,
-    cached_descriptors: 4,
-    pinned_descriptors: 4,
-};
+const LIMITS: Limits =
+    Limits { nodes: 1000, handles: 8, cached_descriptors: 4, pinned_descriptors: 4 };
 
 /// A client of a server of a fresh directory.
 struct Client {
@@ -43,19 +39,10 @@ impl Client {
         let directory = TempDir::new().unwrap();
         prepare(directory.as_path());
         let root = open(directory.as_path(), OFlags::PATH, Mode::empty()).unwrap();
-        let options = Options {
-            read_only,
-            limits: LIMITS,
-            fd_paths: FdPaths::PROC,
-        };
+        let options = Options { read_only, limits: LIMITS, fd_paths: FdPaths::PROC };
         let server = Server::new(root, options).unwrap();
         let (driver, queue) = Driver::connect(DeviceKind::FileSystem, 1 << 20);
-        Self {
-            directory,
-            driver,
-            queue,
-            server,
-        }
+        Self { directory, driver, queue, server }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -109,42 +96,25 @@ impl Client {
     }
 
     fn open(&mut self, node: u64, flags: OFlags) -> Answer<u64> {
-        let request = OpenIn {
-            flags: flags.bits(),
-            open_flags: 0,
-        };
+        let request = OpenIn { flags: flags.bits(), open_flags: 0 };
         let answer: OpenOut = self.get(Opcode::Open, node, &[request.as_bytes()])?;
         Ok(answer.handle)
     }
 
     fn read(&mut self, handle: u64, offset: u64, size: u32) -> Answer<Vec<u8>> {
-        let request = ReadIn {
-            handle,
-            offset,
-            size,
-            ..ReadIn::default()
-        };
+        let request = ReadIn { handle, offset, size, ..ReadIn::default() };
         self.call(Opcode::Read, 1, &[request.as_bytes()])
     }
 
     fn write(&mut self, handle: u64, offset: u64, data: &[u8]) -> Answer<u32> {
         let size = u32::try_from(data.len()).unwrap();
-        let request = WriteIn {
-            handle,
-            offset,
-            size,
-            ..WriteIn::default()
-        };
+        let request = WriteIn { handle, offset, size, ..WriteIn::default() };
         let answer: WriteOut = self.get(Opcode::Write, 1, &[request.as_bytes(), data])?;
         Ok(answer.size)
     }
 
     fn create(&mut self, name: &str, flags: OFlags, mode: u32) -> Answer<(EntryOut, u64)> {
-        let request = CreateIn {
-            flags: flags.bits(),
-            mode,
-            ..CreateIn::default()
-        };
+        let request = CreateIn { flags: flags.bits(), mode, ..CreateIn::default() };
         let parts = [request.as_bytes(), name.as_bytes(), b"\0"];
         let payload = self.call(Opcode::Create, 1, &parts)?;
         let (entry, rest) = EntryOut::read_from_prefix(&payload).unwrap();
@@ -152,23 +122,12 @@ impl Client {
     }
 
     fn remove(&mut self, opcode: Opcode, parent: u64, name: &str) -> Answer<()> {
-        self.call(opcode, parent, &[name.as_bytes(), b"\0"])
-            .map(|_| ())
+        self.call(opcode, parent, &[name.as_bytes(), b"\0"]).map(|_| ())
     }
 
     fn rename(&mut self, old: &str, parent: u64, new: &str, flags: u32) -> Answer<()> {
-        let request = Rename2In {
-            new_parent: parent,
-            flags,
-            padding: 0,
-        };
-        let parts = [
-            request.as_bytes(),
-            old.as_bytes(),
-            b"\0",
-            new.as_bytes(),
-            b"\0",
-        ];
+        let request = Rename2In { new_parent: parent, flags, padding: 0 };
+        let parts = [request.as_bytes(), old.as_bytes(), b"\0", new.as_bytes(), b"\0"];
         self.call(Opcode::Rename2, 1, &parts).map(|_| ())
     }
 
@@ -180,19 +139,11 @@ impl Client {
     /// All entries of a directory, read in replies of `size` bytes: (name, node).
     fn list(&mut self, node: u64, size: u32) -> Vec<(String, u64)> {
         let request = OpenIn::default();
-        let opened: OpenOut = self
-            .get(Opcode::Opendir, node, &[request.as_bytes()])
-            .unwrap();
-        let mut request = ReadIn {
-            handle: opened.handle,
-            size,
-            ..ReadIn::default()
-        };
+        let opened: OpenOut = self.get(Opcode::Opendir, node, &[request.as_bytes()]).unwrap();
+        let mut request = ReadIn { handle: opened.handle, size, ..ReadIn::default() };
         let mut entries = Vec::new();
         loop {
-            let reply = self
-                .call(Opcode::Readdirplus, node, &[request.as_bytes()])
-                .unwrap();
+            let reply = self.call(Opcode::Readdirplus, node, &[request.as_bytes()]).unwrap();
             if reply.is_empty() {
                 break;
             }
@@ -200,20 +151,13 @@ impl Client {
             while !rest.is_empty() {
                 let (head, name) = DirectoryEntryPlus::read_from_prefix(rest).unwrap();
                 let length = head.entry.name_length as usize;
-                entries.push((
-                    String::from_utf8(name[..length].to_vec()).unwrap(),
-                    head.node.node,
-                ));
+                entries.push((String::from_utf8(name[..length].to_vec()).unwrap(), head.node.node));
                 request.offset = head.entry.offset;
                 rest = &rest[padded_length(size_of_val(&head), length).unwrap()..];
             }
         }
-        let release = ReleaseIn {
-            handle: opened.handle,
-            ..ReleaseIn::default()
-        };
-        self.call(Opcode::Releasedir, node, &[release.as_bytes()])
-            .unwrap();
+        let release = ReleaseIn { handle: opened.handle, ..ReleaseIn::default() };
+        self.call(Opcode::Releasedir, node, &[release.as_bytes()]).unwrap();
         entries.sort();
         entries
     }
@@ -222,21 +166,11 @@ impl Client {
 #[test]
 fn negotiates_the_version() {
     let mut client = Client::new();
-    let request = InitIn {
-        major: VERSION_MAJOR,
-        minor: VERSION_MINOR,
-        ..InitIn::default()
-    };
+    let request = InitIn { major: VERSION_MAJOR, minor: VERSION_MINOR, ..InitIn::default() };
     let answer: InitOut = client.get(Opcode::Init, 0, &[request.as_bytes()]).unwrap();
     assert_eq!((answer.major, answer.max_write), (VERSION_MAJOR, MAX_IO));
-    let request = InitIn {
-        major: 8,
-        ..request
-    };
-    assert_eq!(
-        client.call(Opcode::Init, 0, &[request.as_bytes()]),
-        Err(Errno::PROTO)
-    );
+    let request = InitIn { major: 8, ..request };
+    assert_eq!(client.call(Opcode::Init, 0, &[request.as_bytes()]), Err(Errno::PROTO));
 }
 
 #[test]
@@ -254,18 +188,12 @@ fn looks_up_and_reads() {
     let file = client.lookup(directory.node, "f").unwrap();
     assert_eq!(file.attributes.size, 8);
     assert_eq!(client.lookup(1, "hard").unwrap().node, file.node);
-    assert_eq!(
-        client.getattr(file.node).unwrap().inode,
-        file.attributes.inode
-    );
+    assert_eq!(client.getattr(file.node).unwrap().inode, file.attributes.inode);
     let handle = client.open(file.node, OFlags::RDONLY).unwrap();
     assert_eq!(client.read(handle, 3, 100).unwrap(), b"tents");
     assert_eq!(client.read(handle, 8, 100).unwrap(), b"");
     assert_eq!(client.write(handle, 0, b"x").unwrap_err(), Errno::BADF);
-    assert_eq!(
-        client.open(directory.node, OFlags::RDONLY),
-        Err(Errno::ISDIR)
-    );
+    assert_eq!(client.open(directory.node, OFlags::RDONLY), Err(Errno::ISDIR));
     assert_eq!(client.lookup(file.node, "x").unwrap_err(), Errno::NOTDIR);
     assert_eq!(client.getattr(999).unwrap_err(), Errno::STALE);
 }
@@ -288,15 +216,10 @@ fn creates_writes_and_sets_attributes() {
         assert_eq!((entry.attributes.uid, entry.attributes.gid), (1000, 1000));
     }
     assert_eq!(entry.attributes.mode, 0o104_755);
-    let large: Vec<u8> = (0..10_000_u32)
-        .map(|byte| u8::try_from(byte % 251).unwrap())
-        .collect();
+    let large: Vec<u8> = (0..10_000_u32).map(|byte| u8::try_from(byte % 251).unwrap()).collect();
     assert_eq!(client.write(handle, 5, &large), Ok(10_000));
     assert_eq!(client.read(handle, 5, 20_000).unwrap(), large);
-    assert_eq!(
-        client.create("new", OFlags::EXCL, 0o600).unwrap_err(),
-        Errno::EXIST
-    );
+    assert_eq!(client.create("new", OFlags::EXCL, 0o600).unwrap_err(), Errno::EXIST);
     let (again, _) = client.create("new", OFlags::RDONLY, 0o600).unwrap();
     assert_eq!(again.node, entry.node);
 
@@ -311,23 +234,11 @@ fn creates_writes_and_sets_attributes() {
     };
     let attributes = client.setattr(entry.node, &request).unwrap();
     assert_eq!((attributes.mode, attributes.size), (0o100_640, 7));
-    assert_eq!(
-        (attributes.mtime, attributes.mtime_nanoseconds),
-        (1_000_000_000, 5)
-    );
-    let bad = SetattrIn {
-        mtime_nanoseconds: 1_000_000_000,
-        ..request
-    };
+    assert_eq!((attributes.mtime, attributes.mtime_nanoseconds), (1_000_000_000, 5));
+    let bad = SetattrIn { mtime_nanoseconds: 1_000_000_000, ..request };
     assert_eq!(client.setattr(entry.node, &bad).unwrap_err(), Errno::INVAL);
-    let unknown = SetattrIn {
-        valid: 1 << 20,
-        ..request
-    };
-    assert_eq!(
-        client.setattr(entry.node, &unknown).unwrap_err(),
-        Errno::INVAL
-    );
+    let unknown = SetattrIn { valid: 1 << 20, ..request };
+    assert_eq!(client.setattr(entry.node, &unknown).unwrap_err(), Errno::INVAL);
 }
 
 #[test]
@@ -342,14 +253,8 @@ fn lists_with_attributes_in_pieces_of_any_size() {
     let file = entries.iter().find(|entry| entry.0 == "file-7").unwrap();
     assert_eq!(client.lookup(1, "file-7").unwrap().node, file.1);
     assert_eq!(client.list(1, 400), entries);
-    let opened: OpenOut = client
-        .get(Opcode::Opendir, 1, &[OpenIn::default().as_bytes()])
-        .unwrap();
-    let request = ReadIn {
-        handle: opened.handle,
-        size: 100,
-        ..ReadIn::default()
-    };
+    let opened: OpenOut = client.get(Opcode::Opendir, 1, &[OpenIn::default().as_bytes()]).unwrap();
+    let request = ReadIn { handle: opened.handle, size: 100, ..ReadIn::default() };
     let small = client.call(Opcode::Readdirplus, 1, &[request.as_bytes()]);
     assert_eq!(small, Err(Errno::INVAL));
 }
@@ -383,12 +288,8 @@ fn an_unlinked_node_stays_usable_until_forgotten() {
     let handle = client.open(node, OFlags::RDONLY).unwrap();
     assert_eq!(client.read(handle, 0, 9).unwrap(), b"ghost");
     let forget = ForgetIn { lookups: 1 };
-    let header = InHeader {
-        length: 48,
-        opcode: Opcode::Forget as u32,
-        node,
-        ..InHeader::default()
-    };
+    let header =
+        InHeader { length: 48, opcode: Opcode::Forget as u32, node, ..InHeader::default() };
     let request = [header.as_bytes(), forget.as_bytes()].concat();
     assert!(client.exchange(&request, 4096, 0).is_empty());
     assert_eq!(client.getattr(node).unwrap_err(), Errno::STALE);
@@ -406,10 +307,7 @@ fn many_nodes_need_few_descriptors() {
         fs::DirBuilder::new().create(&path).unwrap_or_else(|_| {
             // Longer than PATH_MAX: the client makes it.
         });
-        let request = MkdirIn {
-            mode: 0o755,
-            umask: 0,
-        };
+        let request = MkdirIn { mode: 0o755, umask: 0 };
         let name = "x".repeat(200);
         let parts = [request.as_bytes(), name.as_bytes(), b"\0"];
         let made = client.get::<EntryOut>(Opcode::Mkdir, parent, &parts);
@@ -451,10 +349,7 @@ fn nothing_leads_out_of_the_tree() {
     for name in ["absolute", "up", "magic"] {
         let link = client.lookup(1, name).unwrap();
         assert_eq!(link.attributes.mode & 0o170_000, 0o120_000);
-        assert_eq!(
-            client.lookup(link.node, "secret").unwrap_err(),
-            Errno::NOTDIR
-        );
+        assert_eq!(client.lookup(link.node, "secret").unwrap_err(), Errno::NOTDIR);
         assert_eq!(client.open(link.node, OFlags::RDONLY), Err(Errno::LOOP));
         let opened = client.call(Opcode::Opendir, link.node, &[OpenIn::default().as_bytes()]);
         assert_eq!(opened, Err(Errno::NOTDIR));
@@ -463,14 +358,8 @@ fn nothing_leads_out_of_the_tree() {
     assert_eq!(client.call(Opcode::Readlink, link, &[]).unwrap(), b"..");
     let created = client.create("up", OFlags::WRONLY, 0o600).unwrap_err();
     assert_eq!(created, Errno::LOOP);
-    let request = SetattrIn {
-        valid: SetattrValid::MODE.bits(),
-        ..SetattrIn::default()
-    };
-    assert_eq!(
-        client.setattr(link, &request).unwrap_err(),
-        Errno::OPNOTSUPP
-    );
+    let request = SetattrIn { valid: SetattrValid::MODE.bits(), ..SetattrIn::default() };
+    assert_eq!(client.setattr(link, &request).unwrap_err(), Errno::OPNOTSUPP);
     // A directory on the path of a known node is replaced by a link.
     fs::create_dir_all(client.path("d/e")).unwrap();
     fs::create_dir(outside.as_path().join("e")).unwrap();
@@ -486,16 +375,8 @@ fn nothing_leads_out_of_the_tree() {
 fn special_files_are_named_but_never_opened() {
     let mut client = Client::new();
     let mut make = |mode, name: &str| {
-        let request = MknodIn {
-            mode,
-            device: 0x103,
-            ..MknodIn::default()
-        };
-        client.get::<EntryOut>(
-            Opcode::Mknod,
-            1,
-            &[request.as_bytes(), name.as_bytes(), b"\0"],
-        )
+        let request = MknodIn { mode, device: 0x103, ..MknodIn::default() };
+        client.get::<EntryOut>(Opcode::Mknod, 1, &[request.as_bytes(), name.as_bytes(), b"\0"])
     };
     let fifo = make(0o010_622, "fifo").unwrap();
     assert_eq!(fifo.attributes.mode, 0o010_622);
@@ -503,16 +384,8 @@ fn special_files_are_named_but_never_opened() {
     assert_eq!(make(0o020_666, "null").unwrap_err(), Errno::PERM);
     assert_eq!(make(0o040_755, "directory").unwrap_err(), Errno::INVAL);
     assert_eq!(client.open(fifo.node, OFlags::RDONLY), Err(Errno::ACCESS));
-    assert_eq!(
-        client.create("fifo", OFlags::RDWR, 0o600).unwrap_err(),
-        Errno::ACCESS
-    );
-    assert!(
-        fs::metadata(client.path("fifo"))
-            .unwrap()
-            .file_type()
-            .is_fifo()
-    );
+    assert_eq!(client.create("fifo", OFlags::RDWR, 0o600).unwrap_err(), Errno::ACCESS);
+    assert!(fs::metadata(client.path("fifo")).unwrap().file_type().is_fifo());
 }
 
 #[test]
@@ -529,24 +402,13 @@ fn links_symlinks_and_extended_attributes() {
     let mut client = Client::with(|root| fs::write(root.join("f"), "").unwrap(), false);
     let file = client.lookup(1, "f").unwrap().node;
     let request = LinkIn { node: file };
-    let linked: EntryOut = client
-        .get(Opcode::Link, 1, &[request.as_bytes(), b"g\0"])
-        .unwrap();
+    let linked: EntryOut = client.get(Opcode::Link, 1, &[request.as_bytes(), b"g\0"]).unwrap();
     assert_eq!((linked.node, linked.attributes.links), (file, 2));
-    let made: EntryOut = client
-        .get(Opcode::Symlink, 1, &[b"s\0", b"../t\0"])
-        .unwrap();
-    assert_eq!(
-        client.call(Opcode::Readlink, made.node, &[]).unwrap(),
-        b"../t"
-    );
+    let made: EntryOut = client.get(Opcode::Symlink, 1, &[b"s\0", b"../t\0"]).unwrap();
+    assert_eq!(client.call(Opcode::Readlink, made.node, &[]).unwrap(), b"../t");
 
     let request = SetxattrIn { size: 5, flags: 0 };
-    let set = client.call(
-        Opcode::Setxattr,
-        file,
-        &[request.as_bytes(), b"user.k\0", b"value"],
-    );
+    let set = client.call(Opcode::Setxattr, file, &[request.as_bytes(), b"user.k\0", b"value"]);
     if set == Err(Errno::OPNOTSUPP) {
         return; // The temporary directory's file system has none.
     }
@@ -559,48 +421,25 @@ fn links_symlinks_and_extended_attributes() {
     assert_eq!(get(0).unwrap()[..4], 5_u32.to_ne_bytes());
     assert_eq!(get(64).unwrap(), b"value");
     assert_eq!(get(2), Err(Errno::RANGE));
-    let request = GetxattrIn {
-        size: 64,
-        padding: 0,
-    };
-    let list = client
-        .call(Opcode::Listxattr, file, &[request.as_bytes()])
-        .unwrap();
+    let request = GetxattrIn { size: 64, padding: 0 };
+    let list = client.call(Opcode::Listxattr, file, &[request.as_bytes()]).unwrap();
     assert!(list.windows(7).any(|name| name == b"user.k\0"));
-    client
-        .call(Opcode::Removexattr, file, &[b"user.k\0"])
-        .unwrap();
+    client.call(Opcode::Removexattr, file, &[b"user.k\0"]).unwrap();
 }
 
 #[test]
 fn seeks_allocates_copies_and_syncs() {
     let mut client = Client::new();
     let (_, handle) = client.create("sparse", OFlags::RDWR, 0o600).unwrap();
-    let request = FallocateIn {
-        handle,
-        offset: 0,
-        length: 4096,
-        ..FallocateIn::default()
-    };
+    let request = FallocateIn { handle, offset: 0, length: 4096, ..FallocateIn::default() };
     let allocated = client.call(Opcode::Fallocate, 1, &[request.as_bytes()]);
     assert!(matches!(allocated, Ok(_) | Err(Errno::OPNOTSUPP)));
     client.write(handle, 1 << 20, b"end").unwrap();
-    let request = LseekIn {
-        handle,
-        offset: 1 << 20,
-        whence: 3,
-        padding: 0,
-    };
+    let request = LseekIn { handle, offset: 1 << 20, whence: 3, padding: 0 };
     let found: LseekOut = client.get(Opcode::Lseek, 1, &[request.as_bytes()]).unwrap();
     assert_eq!(found.offset, 1 << 20);
-    let bad = LseekIn {
-        whence: 0,
-        ..request
-    };
-    assert_eq!(
-        client.call(Opcode::Lseek, 1, &[bad.as_bytes()]),
-        Err(Errno::INVAL)
-    );
+    let bad = LseekIn { whence: 0, ..request };
+    assert_eq!(client.call(Opcode::Lseek, 1, &[bad.as_bytes()]), Err(Errno::INVAL));
     let (_, copy) = client.create("copy", OFlags::RDWR, 0o600).unwrap();
     let request = CopyFileRangeIn {
         handle_in: handle,
@@ -609,19 +448,11 @@ fn seeks_allocates_copies_and_syncs() {
         length: u64::MAX,
         ..CopyFileRangeIn::default()
     };
-    let copied: WriteOut = client
-        .get(Opcode::CopyFileRange, 1, &[request.as_bytes()])
-        .unwrap();
+    let copied: WriteOut = client.get(Opcode::CopyFileRange, 1, &[request.as_bytes()]).unwrap();
     assert_eq!(copied.size, 3);
     assert_eq!(client.read(copy, 0, 8).unwrap(), b"end");
-    let request = FsyncIn {
-        handle,
-        flags: 1,
-        padding: 0,
-    };
-    client
-        .call(Opcode::Fsync, 1, &[request.as_bytes()])
-        .unwrap();
+    let request = FsyncIn { handle, flags: 1, padding: 0 };
+    client.call(Opcode::Fsync, 1, &[request.as_bytes()]).unwrap();
     let status: StatfsOut = client.get(Opcode::Statfs, 1, &[]).unwrap();
     assert!(status.block_size > 0);
 }
@@ -635,17 +466,8 @@ fn a_read_only_device_changes_nothing() {
         assert_eq!(client.open(file, flags), Err(Errno::ROFS));
     }
     let zeros = [0_u8; 128];
-    for opcode in [
-        Opcode::Setattr,
-        Opcode::Write,
-        Opcode::Fallocate,
-        Opcode::CopyFileRange,
-    ] {
-        assert_eq!(
-            client.call(opcode, file, &[&zeros]),
-            Err(Errno::ROFS),
-            "{opcode:?}"
-        );
+    for opcode in [Opcode::Setattr, Opcode::Write, Opcode::Fallocate, Opcode::CopyFileRange] {
+        assert_eq!(client.call(opcode, file, &[&zeros]), Err(Errno::ROFS), "{opcode:?}");
     }
     for (opcode, head) in [
         (Opcode::Mknod, 16),
@@ -660,11 +482,7 @@ fn a_read_only_device_changes_nothing() {
         (Opcode::Removexattr, 0),
     ] {
         let parts = [&zeros[..head], b"f\0", b"new\0"];
-        assert_eq!(
-            client.call(opcode, 1, &parts),
-            Err(Errno::ROFS),
-            "{opcode:?}"
-        );
+        assert_eq!(client.call(opcode, 1, &parts), Err(Errno::ROFS), "{opcode:?}");
     }
     assert_eq!(fs::read(client.path("f")).unwrap(), b"kept");
     assert_eq!(fs::read_dir(client.directory.as_path()).unwrap().count(), 1);
@@ -674,22 +492,12 @@ fn a_read_only_device_changes_nothing() {
 fn handles_are_bounded() {
     let mut client = Client::with(|root| fs::write(root.join("f"), "").unwrap(), false);
     let file = client.lookup(1, "f").unwrap().node;
-    let handles: Vec<u64> = (0..8)
-        .map(|_| client.open(file, OFlags::RDONLY).unwrap())
-        .collect();
+    let handles: Vec<u64> = (0..8).map(|_| client.open(file, OFlags::RDONLY).unwrap()).collect();
     assert_eq!(client.open(file, OFlags::RDONLY), Err(Errno::NFILE));
-    assert_eq!(
-        client.create("g", OFlags::RDWR, 0o600).unwrap_err(),
-        Errno::NFILE
-    );
+    assert_eq!(client.create("g", OFlags::RDWR, 0o600).unwrap_err(), Errno::NFILE);
     assert!(!client.path("g").exists());
-    let release = ReleaseIn {
-        handle: handles[0],
-        ..ReleaseIn::default()
-    };
-    client
-        .call(Opcode::Release, file, &[release.as_bytes()])
-        .unwrap();
+    let release = ReleaseIn { handle: handles[0], ..ReleaseIn::default() };
+    client.call(Opcode::Release, file, &[release.as_bytes()]).unwrap();
     assert!(client.open(file, OFlags::RDONLY).is_ok());
     let again = client.call(Opcode::Release, file, &[release.as_bytes()]);
     assert_eq!(again, Err(Errno::BADF));
@@ -707,10 +515,7 @@ fn malformed_chains_are_answered_or_dropped() {
     };
     let whole = [header.as_bytes(), b"f\0"].concat();
     // In any pieces it is the same request.
-    assert_eq!(
-        client.exchange(&whole, 7, 1024).len(),
-        OUT_HEADER + size_of::<EntryOut>()
-    );
+    assert_eq!(client.exchange(&whole, 7, 1024).len(), OUT_HEADER + size_of::<EntryOut>());
     // A request shorter than its header, or than it says; no room for an answer or the reply.
     assert!(client.exchange(&whole[..39], 4096, 1024).is_empty());
     assert!(client.exchange(&whole, 4096, 15).is_empty());
@@ -722,29 +527,19 @@ fn malformed_chains_are_answered_or_dropped() {
         let answer = client.exchange(&[header.as_bytes(), b"f\0"].concat(), 4096, 1024);
         assert!(error(answer) < 0);
     }
-    let unknown = InHeader {
-        opcode: 999,
-        ..header
-    };
+    let unknown = InHeader { opcode: 999, ..header };
     let answer = client.exchange(&[unknown.as_bytes(), b"f\0"].concat(), 4096, 1024);
     assert_eq!(error(answer), -38);
     // A write that claims more data than there is, at an offset that is none.
     let (_, handle) = client.create("w", OFlags::RDWR, 0o600).unwrap();
-    let request = WriteIn {
-        handle,
-        size: 9,
-        ..WriteIn::default()
-    };
+    let request = WriteIn { handle, size: 9, ..WriteIn::default() };
     let short = client.call(Opcode::Write, 1, &[request.as_bytes(), b"8 bytes!"]);
     assert_eq!(short, Err(Errno::INVAL));
     assert_eq!(client.write(handle, u64::MAX, b"x"), Err(Errno::INVAL));
     assert_eq!(client.read(handle, u64::MAX, 1), Err(Errno::INVAL));
     assert_eq!(client.read(handle, 0, 128 << 10), Err(Errno::RANGE));
     assert_eq!(fs::metadata(client.path("w")).unwrap().len(), 0);
-    assert_eq!(
-        fs::metadata(client.path("w")).unwrap().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(client.path("w")).unwrap().mode() & 0o777, 0o600);
     assert!(fs::metadata(client.path("w")).unwrap().permissions().mode() & 0o077 == 0);
 }
 

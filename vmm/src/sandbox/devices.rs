@@ -1,0 +1,148 @@
+//! The devices of a sandbox: their windows, doorbells and place in the device table.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use guest_abi::device::{DeviceDescriptor, DeviceKind, QueueId};
+use platform_ptrace::DeviceWindow;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+
+use super::plan::{CONSOLE_DEVICE, CONTROL_DEVICE, Trees};
+use crate::{
+    gofer::GoferMount,
+    virtqueue::{DeviceQueue, Doorbell, Window},
+};
+
+/// Descriptors of a console or control queue.
+const STREAM_QUEUE_SIZE: u16 = 64;
+/// Window of the console and of the control device, in bytes.
+const STREAM_WINDOW_BYTES: u64 = 8 << 20;
+/// Descriptors of a file-system queue.
+const FILE_SYSTEM_QUEUE_SIZE: u16 = 256;
+/// Window of a file-system device, in bytes. The host provides a page when it is first used.
+const FILE_SYSTEM_WINDOW_BYTES: u64 = 16 << 20;
+
+/// One device before its back end and its driver take their parts.
+#[derive(Debug)]
+pub struct Device {
+    /// Its line of the device table.
+    pub descriptor: DeviceDescriptor,
+    index: u16,
+    window: OwnedFd,
+    /// For each queue, what the driver rings and what the device rings.
+    doorbells: Vec<(Doorbell, Doorbell)>,
+}
+
+/// The devices of a container that shows `trees`, in the order of the device table.
+///
+/// # Errors
+/// If the limit of open files or of memory is reached.
+pub fn create_all(trees: &Trees) -> io::Result<Vec<Device>> {
+    let streams = [(CONSOLE_DEVICE, DeviceKind::Console), (CONTROL_DEVICE, DeviceKind::Control)];
+    let mut devices = Vec::new();
+    for (index, kind) in streams {
+        devices.push(Device::create(kind, index, STREAM_QUEUE_SIZE, STREAM_WINDOW_BYTES)?);
+    }
+    for (index, _) in trees.devices() {
+        let (size, bytes) = (FILE_SYSTEM_QUEUE_SIZE, FILE_SYSTEM_WINDOW_BYTES);
+        devices.push(Device::create(DeviceKind::FileSystem, index, size, bytes)?);
+    }
+    Ok(devices)
+}
+
+impl Device {
+    fn create(kind: DeviceKind, index: u16, queue_size: u16, bytes: u64) -> io::Result<Self> {
+        let doorbells = (0..kind.queue_count())
+            .map(|_| Ok((Doorbell::new()?, Doorbell::new()?)))
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            descriptor: DeviceDescriptor::layout(kind, index.into(), queue_size, bytes),
+            index,
+            window: sealed_memfd("device-window", bytes)?,
+            doorbells,
+        })
+    }
+
+    /// The device's side of all its queues.
+    ///
+    /// # Errors
+    /// If the window cannot be mapped.
+    pub fn serve(&self) -> io::Result<Vec<DeviceQueue>> {
+        let window =
+            Window::map(self.window.try_clone()?, &self.descriptor).map_err(io::Error::other)?;
+        self.descriptor
+            .queues
+            .iter()
+            .zip(&self.doorbells)
+            .map(|(layout, (kick, call))| {
+                let (kick, call) = (kick.try_clone()?, call.try_clone()?);
+                DeviceQueue::new(window.clone(), layout, kick, call).map_err(io::Error::other)
+            })
+            .collect()
+    }
+
+    /// The device as the gofer serves it, showing `source`.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn gofer_mount(&self, source: &super::plan::Tree) -> io::Result<GoferMount> {
+        let (kick, call) =
+            self.doorbells.first().ok_or_else(|| io::Error::other("a device without queues"))?;
+        Ok(GoferMount {
+            source: source.path.clone(),
+            read_only: source.read_only,
+            device: self.descriptor.clone(),
+            window: self.window.try_clone()?,
+            kick: kick.try_clone()?,
+            call: call.try_clone()?,
+        })
+    }
+
+    /// The window as the platform maps it.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn platform_window(&self) -> io::Result<DeviceWindow> {
+        Ok(DeviceWindow {
+            file: self.window.try_clone()?,
+            base: self.descriptor.window_base,
+            size: self.descriptor.window_size,
+        })
+    }
+
+    /// What the platform rings, by queue.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn kicks(&self) -> io::Result<Vec<(QueueId, OwnedFd)>> {
+        (0..)
+            .zip(&self.doorbells)
+            .map(|(queue, (kick, _))| {
+                let id = QueueId { device: self.index, queue };
+                Ok((id, kick.as_fd().try_clone_to_owned()?))
+            })
+            .collect()
+    }
+
+    /// What rings when the device has used buffers.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn calls(&self) -> io::Result<Vec<OwnedFd>> {
+        self.doorbells.iter().map(|(_, call)| call.as_fd().try_clone_to_owned()).collect()
+    }
+}
+
+/// A memfd of `bytes` zero bytes whose size nobody can change: shrinking it would crash whoever
+/// maps it (SIGBUS).
+///
+/// # Errors
+/// Those of memfd_create(2) and ftruncate(2).
+pub fn sealed_memfd(name: &str, bytes: u64) -> io::Result<OwnedFd> {
+    let memfd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&memfd, bytes)?;
+    fcntl_add_seals(&memfd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(memfd)
+}
