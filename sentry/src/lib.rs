@@ -18,6 +18,7 @@ pub mod io;
 pub mod kernel;
 pub mod memory;
 pub mod mm;
+pub mod net;
 pub mod platform;
 pub mod syscalls;
 pub mod tty;

@@ -58,6 +58,8 @@ pub struct Kernel {
     pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
+    /// Names of unix sockets, and descriptors in flight.
+    pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
     /// Terminals.
     pub terminals: crate::tty::Terminals,
     /// Tasks and processes.
@@ -96,6 +98,7 @@ impl Kernel {
             drivers: RwLock::new(alloc::vec::Vec::new()),
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
+            unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
             random: Random::new(boot_info.random_seed),
