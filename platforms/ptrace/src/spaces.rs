@@ -128,9 +128,9 @@ impl Spaces {
     /// Ends a process for good.
     pub fn end(&self, process: &StubProcess) {
         let threads = process.retire();
-        let (commands, page) = (self.commands.clone(), process.page());
+        let (leader, page, commands) = (process.leader(), process.page(), self.commands.clone());
         self.keeper.post(move || {
-            keeper::end_process(&threads);
+            keeper::end_process(leader, &threads);
             commands.release(page);
         });
     }
@@ -172,7 +172,7 @@ impl Drop for Spaces {
             self.end(&process);
         }
         let template = self.template;
-        self.keeper.post(move || keeper::end_process(&[template]));
+        self.keeper.post(move || keeper::end_process(template, &[]));
     }
 }
 

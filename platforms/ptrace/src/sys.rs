@@ -259,15 +259,27 @@ pub enum Report {
 
 /// Waits for the next stop or the end of `tid`.
 pub fn wait(tid: Tid) -> Report {
+    wait_status(tid, libc::__WALL).map_or(Report::Ended, |(_, status)| report(status))
+}
+
+/// Waits for the next stop or the end of any child or tracee of the calling thread; answers which.
+/// `ECHILD` if there is none.
+pub fn wait_for_any() -> io::Result<(Tid, Report)> {
+    let (tid, status) = wait_status(-1, libc::__WALL | libc::__WNOTHREAD)?;
+    Ok((tid, report(status)))
+}
+
+fn wait_status(tid: Tid, options: i32) -> io::Result<(Tid, i32)> {
     let mut status = 0;
     loop {
         // SAFETY: `status` is valid for writes.
-        let result = unsafe { libc::waitpid(tid, &raw mut status, libc::__WALL) };
-        if result == tid {
-            return report(status);
+        let result = unsafe { libc::waitpid(tid, &raw mut status, options) };
+        if result > 0 {
+            return Ok((result, status));
         }
-        if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-            return Report::Ended;
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }
@@ -298,12 +310,22 @@ pub fn kill(process: Tid) {
 }
 
 /// Whether `process` is a child of this process that has not been reaped.
-fn is_child(process: Tid) -> bool {
-    let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
+pub fn is_child(process: Tid) -> bool {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    let id = process.cast_unsigned();
+    wait_for_id(libc::P_PID, process.cast_unsigned(), options).is_ok()
+}
+
+/// Waits for the end of some child or tracee of the calling thread, and reaps it. Stops are left
+/// for others to wait for.
+pub fn reap_any_of_this_thread() -> io::Result<()> {
+    wait_for_id(libc::P_ALL, 0, libc::WEXITED | libc::__WALL | libc::__WNOTHREAD)
+}
+
+fn wait_for_id(kind: libc::idtype_t, id: libc::id_t, options: i32) -> io::Result<()> {
+    let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: `information` is valid for writes.
-    unsafe { libc::waitid(libc::P_PID, id, information.as_mut_ptr(), options) == 0 }
+    let result = unsafe { libc::waitid(kind, id, information.as_mut_ptr(), options) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Asks the kernel not to raise SIGCHLD for every stop of a tracee, keeping the handler.

@@ -147,12 +147,10 @@ impl StubProcess {
         !state.lost
     }
 
-    /// The process will not be used again; all threads to reap, the leader last.
+    /// The process will not be used again; the threads to reap, besides the leader.
     pub fn retire(&self) -> Vec<Tid> {
         self.retired.store(true, Ordering::Relaxed);
-        let mut threads = std::mem::take(&mut self.state().threads);
-        threads.push(self.leader);
-        threads
+        std::mem::take(&mut self.state().threads)
     }
 
     /// Whether the process will not be used again.
@@ -174,7 +172,7 @@ impl StubProcess {
         while !state.lost && !state.pending.is_empty() {
             let count = self.commands.write(self.page, state.pending.commands());
             match run(count) {
-                BatchEnd::Done { .. } => state.pending.complete(count),
+                BatchEnd::Done => state.pending.complete(count),
                 BatchEnd::Failed { completed, errno } => {
                     state.pending.complete(completed);
                     if errno == libc::ENOMEM as u64 && !was_reset {

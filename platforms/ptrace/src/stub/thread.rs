@@ -17,11 +17,8 @@ pub struct Tracee(pub Tid);
 /// How a batch of commands ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchEnd {
-    /// All were executed. If one was fork or clone, its child, which is stopped.
-    Done {
-        /// The new process or thread.
-        child: Option<Tid>,
-    },
+    /// All were executed.
+    Done,
     /// One failed, and those after it were not executed.
     Failed {
         /// Number of commands that succeeded.
@@ -40,30 +37,37 @@ impl Tracee {
     }
 
     fn try_run_batch(self, count: usize) -> io::Result<BatchEnd> {
-        let mut child = None;
-        let mut now = HostRegisters::default();
-        sys::set_registers(self.0, &registers::for_batch(count))?;
+        self.start_batch(count)?;
         loop {
-            sys::resume(self.0, Resume::Executing)?;
-            match sys::wait(self.0) {
-                Report::Event => child = Some(sys::event_message(self.0)?),
-                Report::Signal(libc::SIGTRAP) if self.is_at_end(&mut now)? => break,
-                // Someone on the host sent a signal: it must not disturb.
-                Report::Signal(_) | Report::Syscall => {}
-                Report::Ended => return Ok(BatchEnd::Lost),
+            if let Some(end) = self.batch_end(count, sys::wait(self.0))? {
+                return Ok(end);
             }
         }
-        let left = usize::try_from(now.r13).unwrap_or(count).min(count);
-        Ok(match left {
-            0 => BatchEnd::Done { child },
-            _ => BatchEnd::Failed { completed: count - left, errno: now.rax.wrapping_neg() },
-        })
     }
 
-    /// Whether a SIGTRAP stop is that of the batch loop's INT3, and not a signal from outside.
-    fn is_at_end(self, now: &mut HostRegisters) -> io::Result<bool> {
-        sys::registers(self.0, now)?;
-        Ok(now.rip == code::AFTER_BATCH)
+    /// Starts a batch of `count` commands.
+    pub fn start_batch(self, count: usize) -> io::Result<()> {
+        sys::set_registers(self.0, &registers::for_batch(count))?;
+        sys::resume(self.0, Resume::Executing)
+    }
+
+    /// How the batch of `count` commands ended, if `report` tells that. Otherwise lets it go on:
+    /// a new child is announced, or someone on the host sent a signal, which must not disturb.
+    pub fn batch_end(self, count: usize, report: Report) -> io::Result<Option<BatchEnd>> {
+        if report == Report::Ended {
+            return Ok(Some(BatchEnd::Lost));
+        }
+        let mut now = HostRegisters::default();
+        sys::registers(self.0, &mut now)?;
+        if now.rip != code::AFTER_BATCH {
+            sys::resume(self.0, Resume::Executing)?;
+            return Ok(None);
+        }
+        let left = usize::try_from(now.r13).unwrap_or(count).min(count);
+        Ok(Some(match left {
+            0 => BatchEnd::Done,
+            _ => BatchEnd::Failed { completed: count - left, errno: now.rax.wrapping_neg() },
+        }))
     }
 
     /// Lets a thread that the calling thread traces go, to wait for another tracer.
