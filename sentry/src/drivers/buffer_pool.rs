@@ -90,17 +90,12 @@ impl BufferPool {
     /// A free slot, if there is one. Its contents are whatever was there before.
     pub fn try_allocate(self: &Arc<Self>) -> Option<Buffer> {
         let address = self.free.lock().pop()?;
-        Some(Buffer {
-            pool: self.clone(),
-            address,
-        })
+        Some(Buffer { pool: self.clone(), address })
     }
 
     /// A slot, as soon as one is free.
     pub async fn allocate(self: &Arc<Self>) -> Buffer {
-        self.released
-            .wait_until(PollEvents::OUT, || self.try_allocate())
-            .await
+        self.released.wait_until(PollEvents::OUT, || self.try_allocate()).await
     }
 
     /// Number of free slots.
@@ -151,9 +146,7 @@ impl Buffer {
     /// EIO if the buffer is shorter, or `target` lies outside physical memory.
     pub fn copy_to(&self, offset: usize, target: u64, length: usize) -> Result<()> {
         let address = self.locate(offset, length)?;
-        self.memory()
-            .copy(address, target, length)
-            .map_err(io_error)
+        self.memory().copy(address, target, length).map_err(io_error)
     }
 
     /// Copies `length` bytes from physical memory at `source` to `offset`.
@@ -162,9 +155,7 @@ impl Buffer {
     /// As [`Self::copy_to`].
     pub fn copy_from(&self, offset: usize, source: u64, length: usize) -> Result<()> {
         let address = self.locate(offset, length)?;
-        self.memory()
-            .copy(source, address, length)
-            .map_err(io_error)
+        self.memory().copy(source, address, length).map_err(io_error)
     }
 
     /// Physical address of `length` bytes from `offset`.

@@ -21,11 +21,7 @@ impl Part {
     /// # Errors
     /// EMSGSIZE if the buffer is too small.
     pub fn new(buffer: Buffer, readable: usize, writable: usize) -> Result<Self> {
-        let part = Self {
-            buffer,
-            readable,
-            writable,
-        };
+        let part = Self { buffer, readable, writable };
         let writable_offset = readable.checked_next_multiple_of(8);
         let end = writable_offset.and_then(|offset| offset.checked_add(writable));
         match end {
@@ -90,9 +86,7 @@ impl Chain {
 
     /// Bytes the device may write.
     pub fn writable(&self) -> usize {
-        self.parts
-            .iter()
-            .fold(0, |sum, part| sum.saturating_add(part.writable))
+        self.parts.iter().fold(0, |sum, part| sum.saturating_add(part.writable))
     }
 
     /// The descriptors, without their links.
@@ -103,12 +97,7 @@ impl Chain {
         }
         for part in self.parts.iter().filter(|part| part.writable > 0) {
             let offset = part.writable_offset();
-            segments.push(segment(
-                part,
-                offset,
-                part.writable,
-                DescriptorFlags::WRITE,
-            )?);
+            segments.push(segment(part, offset, part.writable, DescriptorFlags::WRITE)?);
         }
         Ok(segments)
     }

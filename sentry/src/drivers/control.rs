@@ -150,9 +150,7 @@ mod tests {
         (machine, control)
     }
 
-    const EXITED: SentryMessage = SentryMessage::Exited {
-        status: ExitStatus::Code(3),
-    };
+    const EXITED: SentryMessage = SentryMessage::Exited { status: ExitStatus::Code(3) };
 
     #[test]
     fn a_message_is_sent_when_the_host_has_it() {
@@ -197,10 +195,7 @@ mod tests {
     fn messages_of_the_host_are_dispatched_and_nonsense_is_not() {
         let (machine, control) = control();
         let queue = machine.device_queue(ControlQueue::FromHost as u16);
-        let resize = HostMessage::Resize {
-            rows: 24,
-            columns: 80,
-        };
+        let resize = HostMessage::Resize { rows: 24, columns: 80 };
         let mut receive = Box::pin(control.receive());
         assert!(poll_once(&mut receive).is_pending());
         let chain = queue.pop().unwrap();

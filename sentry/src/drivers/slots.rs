@@ -49,12 +49,7 @@ impl Finished {
 #[derive(Debug)]
 enum Slot {
     Free,
-    Pending {
-        chain: Chain,
-        indices: Indices,
-        waker: Option<Waker>,
-        abandoned: bool,
-    },
+    Pending { chain: Chain, indices: Indices, waker: Option<Waker>, abandoned: bool },
     Done(Answer),
 }
 
@@ -107,12 +102,8 @@ impl Slots {
         let head = indices[0];
         self.available = self.available.wrapping_add(1);
         self.in_flight += 1;
-        self.requests[usize::from(head)] = Slot::Pending {
-            chain,
-            indices,
-            waker: None,
-            abandoned: false,
-        };
+        self.requests[usize::from(head)] =
+            Slot::Pending { chain, indices, waker: None, abandoned: false };
         head
     }
 
@@ -141,12 +132,8 @@ impl Slots {
         if !matches!(slot, Slot::Pending { .. }) {
             return None;
         }
-        let Slot::Pending {
-            chain,
-            indices,
-            waker,
-            abandoned,
-        } = core::mem::replace(slot, Slot::Free)
+        let Slot::Pending { chain, indices, waker, abandoned } =
+            core::mem::replace(slot, Slot::Free)
         else {
             return None;
         };
@@ -191,14 +178,12 @@ impl Slots {
 
     /// Nobody wants the answer any more. Returns what is to be dropped without the lock.
     pub(super) fn abandon(&mut self, head: u16) -> Option<Finished> {
-        if let Some(Slot::Pending {
-            abandoned, waker, ..
-        }) = self.requests.get_mut(usize::from(head))
+        if let Some(Slot::Pending { abandoned, waker, .. }) =
+            self.requests.get_mut(usize::from(head))
         {
             *abandoned = true;
             return Some(Finished::Wake(waker.take()));
         }
-        self.take(head, None)
-            .map(|(chain, _)| Finished::Release(chain))
+        self.take(head, None).map(|(chain, _)| Finished::Release(chain))
     }
 }

@@ -98,10 +98,7 @@ impl Virtqueue {
             return Err(Errno::EINVAL);
         }
         check_layout(platform.memory(), &layout).map_err(|_| Errno::ENXIO)?;
-        let id = QueueId {
-            device: device_index,
-            queue,
-        };
+        let id = QueueId { device: device_index, queue };
         Ok(Arc::new(Self {
             platform: platform.clone(),
             id,
@@ -125,10 +122,7 @@ impl Virtqueue {
         }
         let head = self.publish(&segments, chain)?;
         self.kick();
-        Ok(Request {
-            queue: self.clone(),
-            head: Some(head),
-        })
+        Ok(Request { queue: self.clone(), head: Some(head) })
     }
 
     /// The same, waiting for free descriptors.
@@ -195,12 +189,8 @@ impl Virtqueue {
         let entry = u64::from(available & (self.layout.size - 1));
         let ring = self.layout.available_ring;
         let memory = self.memory();
-        memory
-            .atomic_u16(ring + 4 + 2 * entry)?
-            .store(head, Ordering::Relaxed);
-        memory
-            .atomic_u16(ring + 2)?
-            .store(available.wrapping_add(1), Ordering::Release);
+        memory.atomic_u16(ring + 4 + 2 * entry)?.store(head, Ordering::Relaxed);
+        memory.atomic_u16(ring + 2)?.store(available.wrapping_add(1), Ordering::Release);
         Ok(())
     }
 
@@ -276,10 +266,7 @@ impl Driver for Virtqueue {
         if finished.is_empty() {
             return;
         }
-        finished
-            .into_iter()
-            .filter_map(Finished::waker)
-            .for_each(Waker::wake);
+        finished.into_iter().filter_map(Finished::waker).for_each(Waker::wake);
         self.space.wake(PollEvents::OUT);
     }
 }
@@ -289,25 +276,11 @@ fn check_layout(memory: &PhysicalMemory, layout: &QueueLayout) -> Result<(), Out
     let last = u64::from(layout.size) - 1;
     let table = layout.descriptor_table;
     memory.atomic_u64(table)?;
-    memory.atomic_u64(
-        table
-            .checked_add(DESCRIPTOR_BYTES * last + 8)
-            .ok_or(OutOfRange)?,
-    )?;
+    memory.atomic_u64(table.checked_add(DESCRIPTOR_BYTES * last + 8).ok_or(OutOfRange)?)?;
     memory.atomic_u16(layout.available_ring)?;
-    memory.atomic_u16(
-        layout
-            .available_ring
-            .checked_add(4 + 2 * last)
-            .ok_or(OutOfRange)?,
-    )?;
+    memory.atomic_u16(layout.available_ring.checked_add(4 + 2 * last).ok_or(OutOfRange)?)?;
     memory.atomic_u32(layout.used_ring)?;
-    memory.atomic_u32(
-        layout
-            .used_ring
-            .checked_add(8 + 8 * last)
-            .ok_or(OutOfRange)?,
-    )?;
+    memory.atomic_u32(layout.used_ring.checked_add(8 + 8 * last).ok_or(OutOfRange)?)?;
     Ok(())
 }
 
@@ -349,9 +322,7 @@ impl Future for Request {
         if request.head.is_none() {
             return Poll::Ready(Err(Errno::EIO));
         }
-        request
-            .poll_with(Some(context.waker()))
-            .map_or(Poll::Pending, Poll::Ready)
+        request.poll_with(Some(context.waker())).map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -25,12 +25,7 @@ fn rig() -> Rig {
     let mut area = BufferArea::of(&machine.device).unwrap();
     let pool = area.cut(&platform, 256, 16).unwrap();
     let device = machine.device_queue(0);
-    Rig {
-        machine,
-        queue,
-        pool,
-        device,
-    }
+    Rig { machine, queue, pool, device }
 }
 
 impl Rig {
@@ -53,9 +48,7 @@ fn a_request_carries_bytes_there_and_back() {
     assert_eq!(completion.written(), Ok(5));
     let mut bytes = [0; 5];
     let part = &completion.chain.parts[0];
-    part.buffer()
-        .read(part.writable_offset(), &mut bytes)
-        .unwrap();
+    part.buffer().read(part.writable_offset(), &mut bytes).unwrap();
     assert_eq!(&bytes, b"pong!");
 }
 
@@ -81,10 +74,7 @@ fn a_full_queue_gives_the_chain_back_and_waiters_get_their_turn() {
     let chain = rig.device.pop().unwrap();
     rig.device.answer(&chain, b"");
     rig.queue.poll();
-    assert!(
-        poll_once(&mut third).is_pending(),
-        "the head is still named"
-    );
+    assert!(poll_once(&mut third).is_pending(), "the head is still named");
     block_on(&[&*rig.queue], first).unwrap();
     assert!(poll_once(&mut third).is_ready());
     drop(second);

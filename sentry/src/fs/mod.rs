@@ -5,6 +5,7 @@ pub mod dev;
 pub mod devpts;
 pub mod epoll;
 pub mod event_fd;
+pub mod gofer;
 pub mod overlay;
 pub mod pipe;
 pub mod pseudo;

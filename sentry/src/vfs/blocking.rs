@@ -115,11 +115,34 @@ impl Current {
         }
     }
 
-    /// Writes all of `source` to `open` at `at`, or where its position is (and moves it).
+    /// Writes all of `source` to `open` at `offset`, or where its position is (and moves it), and
+    /// as far as the file's flags ask for it (O_DSYNC, O_SYNC) also to where it is kept.
     ///
     /// # Errors
-    /// As [`Self::retry`], if nothing was written.
+    /// As [`Self::retry`], if nothing was written; EIO, ENOSPC.
     pub async fn write_file(
+        &self,
+        open: &OpenFile,
+        offset: Option<u64>,
+        source: &mut dyn Source,
+        blocking: Blocking,
+    ) -> Result<usize> {
+        let total = self.write_pieces(open, offset, source, blocking).await?;
+        if open.file.writes_through() {
+            open.file.write_through().await?;
+        }
+        let flags = open.flags();
+        if flags.intersects(OpenFlags::DATA_SYNC | OpenFlags::SYNC) {
+            match open.file.sync(!flags.contains(OpenFlags::SYNC)).await {
+                // Nothing to synchronise to.
+                Ok(()) | Err(Errno::EINVAL) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(total)
+    }
+
+    async fn write_pieces(
         &self,
         open: &OpenFile,
         offset: Option<u64>,

@@ -181,6 +181,21 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Whether [`Self::write_through`] must be awaited before a write is reported as done, because
+    /// others look at the file where it is kept.
+    fn writes_through(&self) -> bool {
+        false
+    }
+
+    /// Takes what was written to where others see it. Less than [`Self::sync`]: it need not
+    /// survive a crash.
+    ///
+    /// # Errors
+    /// EIO, ENOSPC.
+    async fn write_through(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// fallocate(2).
     ///
     /// # Errors

@@ -156,11 +156,7 @@ fn received(answer: Result<Completion>) -> State {
     };
     match completion.written() {
         Ok(0) => State::Ended,
-        Ok(length) => State::Holding(Input {
-            completion,
-            position: 0,
-            length,
-        }),
+        Ok(length) => State::Holding(Input { completion, position: 0, length }),
         Err(_) => State::Failed,
     }
 }

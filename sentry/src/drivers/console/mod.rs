@@ -41,10 +41,8 @@ impl Console {
     pub fn new(platform: &PlatformRef, index: u16, device: &DeviceDescriptor) -> Result<Arc<Self>> {
         let mut area = BufferArea::of(device)?;
         let queue = |queue: ConsoleQueue| Virtqueue::new(platform, index, device, queue as u16);
-        let input = ConsoleInput::new(
-            queue(ConsoleQueue::Input)?,
-            area.cut(platform, SLOT_SIZE, 1)?,
-        );
+        let input =
+            ConsoleInput::new(queue(ConsoleQueue::Input)?, area.cut(platform, SLOT_SIZE, 1)?);
         let half = area.remaining() / 2;
         let slots = usize::try_from(half).unwrap_or(usize::MAX) / SLOT_SIZE;
         let mut output = |name| {

@@ -146,10 +146,7 @@ impl ConsoleOutput {
         if state.filling.is_none() {
             state.filling = Some((self.pool.try_allocate()?, 0));
         }
-        state
-            .filling
-            .as_mut()
-            .filter(|(buffer, used)| *used < buffer.size())
+        state.filling.as_mut().filter(|(buffer, used)| *used < buffer.size())
     }
 
     /// Sends the buffer being filled if it is full.
@@ -216,16 +213,13 @@ impl ConsoleOutput {
 }
 
 fn is_closed(answer: &Result<Completion>) -> bool {
-    answer
-        .as_ref()
-        .map_or(true, |completion| completion.length == OUTPUT_CLOSED)
+    answer.as_ref().map_or(true, |completion| completion.length == OUTPUT_CLOSED)
 }
 
 impl Wake for ConsoleOutput {
     fn wake(self: Arc<Self>) {
         self.settle(&mut self.state.lock());
-        self.writers
-            .wake(PollEvents::OUT | PollEvents::WRITE_NORMAL);
+        self.writers.wake(PollEvents::OUT | PollEvents::WRITE_NORMAL);
     }
 }
 

@@ -47,10 +47,7 @@ fn input_is_asked_for_only_when_wanted_and_read_in_parts() {
     rig.input.answer(&chain, b"hello");
     assert_eq!(block_on(&[&*rig.console], read), Ok(3));
     assert_eq!(&bytes, b"hel");
-    assert_eq!(
-        rig.console.input().poll(),
-        PollEvents::IN | PollEvents::READ_NORMAL
-    );
+    assert_eq!(rig.console.input().poll(), PollEvents::IN | PollEvents::READ_NORMAL);
     let read = block_on(&[], rig.console.input().read(&mut bytes));
     assert_eq!((read, &bytes[..2]), (Ok(2), &b"lo"[..]));
     assert!(rig.input.pop().is_none());

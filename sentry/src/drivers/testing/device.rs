@@ -30,11 +30,7 @@ pub(crate) struct DeviceChain {
 
 impl DeviceQueue {
     pub(super) fn new(platform: PlatformRef, layout: QueueLayout) -> Self {
-        Self {
-            platform,
-            layout,
-            taken: AtomicU16::new(0),
-        }
+        Self { platform, layout, taken: AtomicU16::new(0) }
     }
 
     /// The next available chain.
@@ -68,11 +64,7 @@ impl DeviceQueue {
                 readable.extend(bytes);
             }
             if !flags.contains(DescriptorFlags::NEXT) {
-                return DeviceChain {
-                    head,
-                    readable,
-                    writable,
-                };
+                return DeviceChain { head, readable, writable };
             }
             index = descriptor.next;
         }
@@ -103,14 +95,8 @@ impl DeviceQueue {
         let index = memory.atomic_u16(self.layout.used_ring + 2).unwrap();
         let used = index.load(Ordering::Relaxed);
         let entry = self.layout.used_ring + 4 + 8 * u64::from(used % self.layout.size);
-        memory
-            .atomic_u32(entry)
-            .unwrap()
-            .store(id, Ordering::Relaxed);
-        memory
-            .atomic_u32(entry + 4)
-            .unwrap()
-            .store(length, Ordering::Relaxed);
+        memory.atomic_u32(entry).unwrap().store(id, Ordering::Relaxed);
+        memory.atomic_u32(entry + 4).unwrap().store(length, Ordering::Relaxed);
         index.store(used.wrapping_add(1), Ordering::Release);
     }
 

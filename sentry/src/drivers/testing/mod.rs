@@ -7,7 +7,7 @@ mod executor;
 use alloc::sync::Arc;
 use core::{
     ptr::NonNull,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use guest_abi::device::{DeviceDescriptor, DeviceKind, QueueId};
@@ -41,6 +41,7 @@ pub(crate) struct TestMachine {
 struct TestPlatform {
     memory: PhysicalMemory,
     kicks: AtomicUsize,
+    now: AtomicU64,
     on_kick: SpinMutex<Option<Arc<OnKick>>>,
 }
 
@@ -57,6 +58,7 @@ impl TestMachine {
         let platform = Arc::new(TestPlatform {
             memory: PhysicalMemory::new(region(0, RAM_SIZE), [window]),
             kicks: AtomicUsize::new(0),
+            now: AtomicU64::new(1),
             on_kick: SpinMutex::new(None),
         });
         Self { platform, device }
@@ -65,6 +67,11 @@ impl TestMachine {
     /// The platform.
     pub(crate) fn platform(&self) -> PlatformRef {
         self.platform.clone()
+    }
+
+    /// Moves both clocks.
+    pub(crate) fn advance(&self, nanoseconds: u64) {
+        self.platform.now.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     /// How often a doorbell rang.
@@ -148,11 +155,11 @@ impl Platform for TestPlatform {
     fn idle(&self, _: ExecutorId, _: Option<u64>) {}
 
     fn monotonic_nanoseconds(&self) -> u64 {
-        0
+        self.now.load(Ordering::Relaxed)
     }
 
     fn realtime_nanoseconds(&self) -> u64 {
-        0
+        self.now.load(Ordering::Relaxed)
     }
 
     fn clock_parameters(&self) -> Option<ClockParameters> {

@@ -1,0 +1,222 @@
+//! What all inodes of one mounted tree share.
+//!
+//! Locks, all leaves: `nodes`, `listings`, `graveyard`, `idle`. What is removed under one of them
+//! is dropped after it is unlocked, since dropping an inode takes them again.
+
+use alloc::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use guest_abi::{
+    container::CachePolicy,
+    fuse::{EntryOut, FileAttributes, ROOT_NODE},
+};
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use spin::mutex::SpinMutex;
+
+use super::{
+    attributes, connection::Connection, handles::Handles, inode::GoferInode, listing::Listing,
+};
+use crate::{
+    errno::{Errno, Result},
+    kernel::Scheduler,
+    memory::FrameAllocator,
+    platform::PlatformRef,
+    vfs::{Attributes, DeviceNumber, Timestamp},
+};
+
+/// How long attributes are believed where others change files too, in nanoseconds: long enough
+/// that the steps of one system call (walk, permission check, stat) ask once.
+const SHARED_VALIDITY: u64 = 1_000_000;
+
+/// Most directory entries that are kept in listings, over all directories.
+const MAX_LISTED_ENTRIES: usize = 128 << 10;
+
+/// Handles that are kept open though no open file uses them.
+const MAX_IDLE_HANDLES: usize = 64;
+
+/// One mounted tree.
+pub(super) struct Session {
+    /// The server.
+    pub(super) connection: Arc<Connection>,
+    /// Who else changes the files.
+    pub(super) policy: CachePolicy,
+    /// Whether the sandbox may not change them.
+    pub(super) read_only: bool,
+    /// `st_dev`.
+    pub(super) device: DeviceNumber,
+    /// For the clocks.
+    pub(super) platform: PlatformRef,
+    /// For page caches.
+    pub(super) frames: Arc<FrameAllocator>,
+    /// For what goes on after the last close.
+    pub(super) scheduler: Arc<Scheduler>,
+    /// One inode object a node, so that hard links share a page cache.
+    nodes: SpinMutex<HashMap<u64, Weak<GoferInode>, FxBuildHasher>>,
+    listings: SpinMutex<Listings>,
+    graveyard: SpinMutex<Vec<Arc<Listing>>>,
+    burying: AtomicBool,
+    idle: SpinMutex<VecDeque<Weak<Handles>>>,
+}
+
+/// Directories whose listings are kept, oldest first.
+#[derive(Default)]
+struct Listings {
+    directories: VecDeque<(Weak<GoferInode>, usize)>,
+    entries: usize,
+}
+
+impl Session {
+    pub(super) fn new(
+        connection: Arc<Connection>,
+        policy: CachePolicy,
+        read_only: bool,
+        device: DeviceNumber,
+        platform: PlatformRef,
+        frames: Arc<FrameAllocator>,
+        scheduler: Arc<Scheduler>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            connection,
+            policy,
+            read_only,
+            device,
+            platform,
+            frames,
+            scheduler,
+            nodes: SpinMutex::default(),
+            listings: SpinMutex::default(),
+            graveyard: SpinMutex::default(),
+            burying: AtomicBool::new(false),
+            idle: SpinMutex::default(),
+        })
+    }
+
+    /// Whether the sandbox is the only one to change the files.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.policy == CachePolicy::Exclusive
+    }
+
+    /// CLOCK_REALTIME.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_nanoseconds(self.platform.realtime_nanoseconds())
+    }
+
+    /// Until when (CLOCK_MONOTONIC) attributes received now are believed.
+    pub(super) fn validity(&self) -> u64 {
+        if self.is_exclusive() {
+            u64::MAX
+        } else {
+            self.platform.monotonic_nanoseconds().saturating_add(SHARED_VALIDITY)
+        }
+    }
+
+    /// The inode that a reply introduces; the reply counts as a lookup of it.
+    ///
+    /// # Errors
+    /// ENOENT if it introduces none, EIO if it is malformed.
+    pub(super) fn enter(self: &Arc<Self>, entry: &EntryOut) -> Result<Arc<GoferInode>> {
+        if entry.node == 0 {
+            return Err(Errno::ENOENT);
+        }
+        let attributes = attributes::from_server(self.device, &entry.attributes)
+            .inspect_err(|_| self.connection.forget(entry.node, 1))?;
+        let (inode, is_new) = self.find_or_insert(entry.node, attributes);
+        inode.add_lookup();
+        if inode.is_of(attributes.kind) {
+            if !is_new {
+                inode.observe(attributes);
+            }
+            return Ok(inode);
+        }
+        Err(Errno::EIO)
+    }
+
+    /// The root, which no lookup introduces and nothing forgets.
+    ///
+    /// # Errors
+    /// EIO if its attributes are malformed.
+    pub(super) fn enter_root(self: &Arc<Self>, from: &FileAttributes) -> Result<Arc<GoferInode>> {
+        let attributes = attributes::from_server(self.device, from)?;
+        Ok(self.find_or_insert(ROOT_NODE, attributes).0)
+    }
+
+    fn find_or_insert(
+        self: &Arc<Self>,
+        node: u64,
+        attributes: Attributes,
+    ) -> (Arc<GoferInode>, bool) {
+        let mut nodes = self.nodes.lock();
+        if let Some(inode) = nodes.get(&node).and_then(Weak::upgrade) {
+            return (inode, false);
+        }
+        let inode = GoferInode::new(self.clone(), node, attributes);
+        nodes.insert(node, Arc::downgrade(&inode));
+        (inode, true)
+    }
+
+    /// Removes a node whose inode object is going away, unless another has taken its place.
+    pub(super) fn remove(&self, node: u64, inode: *const GoferInode) {
+        let mut nodes = self.nodes.lock();
+        if nodes.get(&node).is_some_and(|known| core::ptr::eq(known.as_ptr(), inode)) {
+            nodes.remove(&node);
+        }
+    }
+
+    /// All inodes there are.
+    pub(super) fn inodes(&self) -> Vec<Arc<GoferInode>> {
+        self.nodes.lock().values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Notes that `directory` keeps a listing of `entries` entries; the oldest ones go if that is
+    /// too many.
+    pub(super) fn listing_kept(&self, directory: &Arc<GoferInode>, entries: usize) {
+        let mut evicted = Vec::new();
+        {
+            let mut listings = self.listings.lock();
+            listings.directories.push_back((Arc::downgrade(directory), entries));
+            listings.entries = listings.entries.saturating_add(entries);
+            while listings.entries > MAX_LISTED_ENTRIES
+                && let Some((oldest, count)) = listings.directories.pop_front()
+            {
+                listings.entries -= count;
+                evicted.extend(oldest.upgrade());
+            }
+        }
+        evicted.iter().for_each(|directory| directory.drop_listing());
+    }
+
+    /// Drops a listing, and what only it kept, and so on down the tree, without recursion: a tree
+    /// may be deeper than the stack.
+    pub(super) fn bury(&self, listing: Arc<Listing>) {
+        self.graveyard.lock().push(listing);
+        if self.burying.swap(true, Ordering::Acquire) {
+            return;
+        }
+        loop {
+            let next = self.graveyard.lock().pop();
+            if next.is_none() {
+                break;
+            }
+            drop(next);
+        }
+        self.burying.store(false, Ordering::Release);
+    }
+
+    /// Notes that nobody uses `handles` any more; closes those that have been idle for longest if
+    /// there are too many.
+    pub(super) fn handles_idle(&self, handles: &Arc<Handles>) {
+        let oldest = {
+            let mut idle = self.idle.lock();
+            idle.push_back(Arc::downgrade(handles));
+            if idle.len() > MAX_IDLE_HANDLES { idle.pop_front() } else { None }
+        };
+        if let Some(handles) = oldest.and_then(|oldest| oldest.upgrade()) {
+            handles.close_idle();
+        }
+    }
+}
