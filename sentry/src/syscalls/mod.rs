@@ -1,6 +1,7 @@
 //! System calls: one table, and thin handlers by area that decode, call a subsystem, and encode.
 
 mod arguments;
+pub mod fs;
 mod table;
 
 pub use arguments::{FileDescriptor, FromArgument};

@@ -92,9 +92,10 @@ impl Dentry {
         Arc::new(Self::with_place(inode, place, self.cache.clone()))
     }
 
-    /// A dentry of a file in the file system of `directory` that has no name (O_TMPFILE).
-    pub fn unnamed(directory: &Arc<Self>, inode: Arc<dyn Inode>) -> Arc<Self> {
-        let name = Arc::from(&b"#tmpfile"[..]);
+    /// A dentry of a file in the file system of `directory` that cannot be found by its `name`
+    /// (O_TMPFILE, memfd_create(2)).
+    pub fn unnamed(directory: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Self> {
+        let name = Arc::from(name);
         let place = Place { parent: Some(directory.clone()), name, removed: true };
         Arc::new(Self::with_place(inode, place, directory.cache.clone()))
     }

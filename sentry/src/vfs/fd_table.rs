@@ -2,9 +2,9 @@
 
 use alloc::{sync::Arc, vec::Vec};
 
-use spin::mutex::SpinMutex;
+use spin::{Once, mutex::SpinMutex};
 
-use super::{OpenFile, OpenFlags};
+use super::{LockOwner, Locks, OpenFile, OpenFlags};
 use crate::{
     errno::{Errno, Result},
     syscalls::FileDescriptor,
@@ -18,6 +18,8 @@ pub const MAX_DESCRIPTORS: u64 = 1 << 20;
 #[derive(Default)]
 pub struct FdTable {
     slots: SpinMutex<Slots>,
+    /// Where record locks of the process are to be given up.
+    locks: Once<Arc<Locks>>,
 }
 
 #[derive(Clone, Default)]
@@ -41,9 +43,8 @@ impl FdTable {
 
     /// A table of its own with the same descriptors.
     pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self {
-            slots: SpinMutex::new(self.slots.lock().clone()),
-        })
+        let slots = self.slots.lock().clone();
+        Arc::new(Self { slots: SpinMutex::new(slots), locks: Once::new() })
     }
 
     /// The file behind `descriptor`, for calls that use its contents.
@@ -66,10 +67,7 @@ impl FdTable {
     #[inline]
     pub fn get_any(&self, descriptor: FileDescriptor) -> Result<Arc<OpenFile>> {
         let slots = self.slots.lock();
-        slots
-            .entry(descriptor)
-            .map(|entry| entry.file.clone())
-            .ok_or(Errno::EBADF)
+        slots.entry(descriptor).map(|entry| entry.file.clone()).ok_or(Errno::EBADF)
     }
 
     /// Installs `file` at the lowest free descriptor.
@@ -106,13 +104,7 @@ impl FdTable {
         if index >= limit {
             return Err(Errno::EMFILE);
         }
-        slots.put(
-            index,
-            Entry {
-                file,
-                close_on_exec,
-            },
-        );
+        slots.put(index, Entry { file, close_on_exec });
         descriptor(index)
     }
 
@@ -131,13 +123,7 @@ impl FdTable {
         if descriptor.0.unsigned_abs() as u64 >= limit.min(MAX_DESCRIPTORS) {
             return Err(Errno::EBADF);
         }
-        let old = self.slots.lock().put(
-            index,
-            Entry {
-                file,
-                close_on_exec,
-            },
-        );
+        let old = self.slots.lock().put(index, Entry { file, close_on_exec });
         Ok(old.map(|entry| entry.file))
     }
 
@@ -147,11 +133,7 @@ impl FdTable {
     /// EBADF if it is not open.
     pub fn close(&self, descriptor: FileDescriptor) -> Result<Arc<OpenFile>> {
         let index = usize::try_from(descriptor.0).map_err(|_| Errno::EBADF)?;
-        self.slots
-            .lock()
-            .take(index)
-            .map(|entry| entry.file)
-            .ok_or(Errno::EBADF)
+        self.slots.lock().take(index).map(|entry| entry.file).ok_or(Errno::EBADF)
     }
 
     /// Closes every descriptor from `first` to `last` and returns the files.
@@ -186,10 +168,7 @@ impl FdTable {
     /// EBADF if it is not open.
     pub fn is_close_on_exec(&self, descriptor: FileDescriptor) -> Result<bool> {
         let slots = self.slots.lock();
-        slots
-            .entry(descriptor)
-            .map(|entry| entry.close_on_exec)
-            .ok_or(Errno::EBADF)
+        slots.entry(descriptor).map(|entry| entry.close_on_exec).ok_or(Errno::EBADF)
     }
 
     /// Sets whether `descriptor` is closed by execve(2).
@@ -199,11 +178,7 @@ impl FdTable {
     pub fn set_close_on_exec(&self, descriptor: FileDescriptor, value: bool) -> Result<()> {
         let index = usize::try_from(descriptor.0).map_err(|_| Errno::EBADF)?;
         let mut slots = self.slots.lock();
-        let entry = slots
-            .entries
-            .get_mut(index)
-            .and_then(Option::as_mut)
-            .ok_or(Errno::EBADF)?;
+        let entry = slots.entries.get_mut(index).and_then(Option::as_mut).ok_or(Errno::EBADF)?;
         entry.close_on_exec = value;
         Ok(())
     }
@@ -211,13 +186,8 @@ impl FdTable {
     /// The open descriptors, ascending (/proc/PID/fd).
     pub fn descriptors(&self) -> Vec<FileDescriptor> {
         let slots = self.slots.lock();
-        let open = slots
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.is_some());
-        open.filter_map(|(index, _)| descriptor(index).ok())
-            .collect()
+        let open = slots.entries.iter().enumerate().filter(|(_, entry)| entry.is_some());
+        open.filter_map(|(index, _)| descriptor(index).ok()).collect()
     }
 
     fn take_where(&self, mut chosen: impl FnMut(usize, &Entry) -> bool) -> Vec<Arc<OpenFile>> {
@@ -229,16 +199,48 @@ impl FdTable {
                 taken.extend(slots.take(index).map(|entry| entry.file));
             }
         }
+        drop(slots);
+        taken.iter().for_each(|file| self.release_locks(file));
         taken
+    }
+
+    /// It as the owner of locks.
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner::Process(core::ptr::from_ref(self).addr())
+    }
+
+    /// Notes that the process may come to hold record locks.
+    pub fn note_locks(&self, locks: &Arc<Locks>) {
+        self.locks.call_once(|| locks.clone());
+    }
+
+    /// Gives up the record locks on a file of which a descriptor was closed: the process loses
+    /// them even if it has others (fcntl_locking(2)).
+    fn release_locks(&self, file: &OpenFile) {
+        let Some(locks) = self.locks.get() else { return };
+        let attributes = || file.path.as_ref()?.inode().cached_attributes();
+        let key = file.locked().or_else(|| attributes().map(|attributes| attributes.key()));
+        if let Some(key) = key {
+            locks.release(key, self.lock_owner());
+        }
+    }
+
+    fn closed(&self, file: Arc<OpenFile>) -> Arc<OpenFile> {
+        self.release_locks(&file);
+        file
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        drop(self.close_all());
     }
 }
 
 impl Slots {
     #[inline]
     fn entry(&self, descriptor: FileDescriptor) -> Option<&Entry> {
-        self.entries
-            .get(usize::try_from(descriptor.0).ok()?)?
-            .as_ref()
+        self.entries.get(usize::try_from(descriptor.0).ok()?)?.as_ref()
     }
 
     fn first_free(&mut self, minimum: usize) -> usize {
@@ -266,7 +268,5 @@ impl Slots {
 }
 
 fn descriptor(index: usize) -> Result<FileDescriptor> {
-    i32::try_from(index)
-        .map(FileDescriptor)
-        .map_err(|_| Errno::EMFILE)
+    i32::try_from(index).map(FileDescriptor).map_err(|_| Errno::EMFILE)
 }

@@ -8,9 +8,9 @@ use core::{
 
 use async_trait::async_trait;
 use bitflags::bitflags;
-use spin::mutex::SpinMutex;
+use spin::{Once, mutex::SpinMutex};
 
-use super::{Path, attributes::FileKind};
+use super::{Anonymous, InodeKey, LockOwner, Locks, Path, attributes::FileKind};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
@@ -204,6 +204,11 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// What it is if no name leads to it.
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::inode("file")
+    }
+
     /// The status flags (O_APPEND, O_NONBLOCK, ...) have changed.
     fn flags_changed(&self, _flags: OpenFlags) {}
 }
@@ -216,6 +221,10 @@ pub struct OpenFile {
     pub path: Option<Path>,
     flags: AtomicU32,
     offset: SpinMutex<u64>,
+    /// The inode, once it was locked by way of this description.
+    locked: Once<InodeKey>,
+    /// Where locks of the description are to be given up at its end.
+    locks: Once<Arc<Locks>>,
 }
 
 impl OpenFile {
@@ -226,7 +235,30 @@ impl OpenFile {
             path,
             flags: AtomicU32::new(flags.bits()),
             offset: SpinMutex::new(0),
+            locked: Once::new(),
+            locks: Once::new(),
         })
+    }
+
+    /// It as the owner of locks.
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner::Description(core::ptr::from_ref(self).addr())
+    }
+
+    /// Notes that a process locks the inode `key` by way of this description.
+    pub fn note_key(&self, key: InodeKey) {
+        self.locked.call_once(|| key);
+    }
+
+    /// Notes that this description may come to hold locks on the inode `key`.
+    pub fn note_locks(&self, locks: &Arc<Locks>, key: InodeKey) {
+        self.note_key(key);
+        self.locks.call_once(|| locks.clone());
+    }
+
+    /// The inode, if it was locked by way of this description.
+    pub fn locked(&self) -> Option<InodeKey> {
+        self.locked.get().copied()
     }
 
     /// Access mode and status flags.
@@ -256,6 +288,14 @@ impl OpenFile {
     pub fn downcast<T: File>(&self) -> Option<&T> {
         let any: &dyn Any = &*self.file;
         any.downcast_ref()
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let (Some(locks), Some(key)) = (self.locks.get(), self.locked()) {
+            locks.release(key, self.lock_owner());
+        }
     }
 }
 

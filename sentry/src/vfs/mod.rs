@@ -1,5 +1,6 @@
 //! The virtual file system: names, mounts, permissions, and what file systems implement.
 
+mod anonymous;
 mod attributes;
 mod blocking;
 mod caller;
@@ -9,6 +10,7 @@ mod fd_table;
 mod file;
 mod fs_context;
 mod inode;
+mod locks;
 mod mount;
 pub mod operations;
 mod path;
@@ -17,6 +19,7 @@ mod sleep_mutex;
 mod state;
 mod walk;
 
+pub use anonymous::Anonymous;
 pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, InodeKey, Timestamp};
 pub use blocking::Blocking;
 pub use caller::Caller;
@@ -30,6 +33,7 @@ pub use fs_context::FsContext;
 pub use inode::{
     Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode,
 };
+pub use locks::{LockOwner, Locks, RangeLock};
 pub use mount::{Mount, MountFlags, Namespace};
 pub use path::Path;
 pub use permission::AccessMode;

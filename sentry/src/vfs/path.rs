@@ -44,10 +44,7 @@ impl Path {
             at = at.mount.place()?;
         }
         let dentry = at.dentry.parent()?;
-        Some(Self {
-            mount: at.mount,
-            dentry,
-        })
+        Some(Self { mount: at.mount, dentry })
     }
 
     /// Its absolute name as seen from `root` (getcwd(2), /proc/PID/fd); `None` if it is not below
@@ -71,6 +68,15 @@ impl Path {
             name.extend_from_slice(b" (deleted)");
         }
         Some(name)
+    }
+
+    /// Its absolute name as seen from the root of its mounts, wherever that is.
+    pub fn name_in_namespace(&self) -> Vec<u8> {
+        let mut root = self.clone();
+        while let Some(parent) = root.parent() {
+            root = parent;
+        }
+        self.name_from(&root, false).unwrap_or_default()
     }
 
     /// The last component of its name: for the root of a mount that of the mount point.

@@ -6,6 +6,7 @@
 
 mod directory;
 mod inode;
+mod options;
 mod regular;
 
 pub use inode::TmpfsInode;

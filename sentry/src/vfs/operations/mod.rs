@@ -11,14 +11,16 @@ mod open;
 mod remove;
 mod rename;
 
+pub(crate) use attributes::set_size;
 pub use attributes::{TimeChange, change_mode, change_owner, check_access, set_times, truncate};
 pub use create::{create_node, link, make_directory, make_symbolic_link};
-pub use extended::{list_xattrs, read_xattr, remove_xattr, set_xattr};
+pub use extended::{VALUE_LIMIT as XATTR_VALUE_LIMIT, list_xattrs, read_xattr, remove_xattr, set_xattr};
+pub(crate) use open::status_flags;
 pub use open::{OpenRequest, Opened, open, open_path, open_regular};
 pub use remove::{remove_directory, unlink};
 pub use rename::rename;
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::{AccessMode, Attributes, Dentry, Path, WalkContext, lookup_child, permission};
 use crate::errno::{Errno, Result};
@@ -52,5 +54,16 @@ async fn lookup_optional(directory: &Arc<Dentry>, name: &[u8]) -> Result<Option<
         Ok(child) => Ok(Some(child)),
         Err(Errno::ENOENT) if !directory.is_removed() => Ok(None),
         Err(errno) => Err(errno),
+    }
+}
+
+/// The target of the symbolic link at `path`, or the text of a magic link (readlink(2)).
+///
+/// # Errors
+/// EINVAL if it is none, and what the file system says.
+pub async fn read_link(context: &WalkContext<'_>, path: &Path) -> Result<Vec<u8>> {
+    match path.dentry.link_target() {
+        Some(target) => Ok(target.to_vec()),
+        None => path.inode().read_link(context.caller).await,
     }
 }

@@ -1,6 +1,6 @@
 //! open(2).
 
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, format, sync::Arc};
 
 use super::{
     attributes::{check_access, set_size},
@@ -146,7 +146,8 @@ async fn open_temporary(
     let attributes = super::check_changeable(context, &directory).await?;
     let new = new_inode(context, &attributes, NewNode::Regular, request.permissions);
     let inode = directory.inode().create_unnamed(new).await?;
-    let dentry = Dentry::unnamed(&directory.dentry, inode);
+    let name = format!("#{}", inode.attributes().await?.inode);
+    let dentry = Dentry::unnamed(&directory.dentry, name.as_bytes(), inode);
     open_checked(context, Path { mount: directory.mount, dentry }, request.flags).await
 }
 
