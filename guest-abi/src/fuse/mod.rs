@@ -22,6 +22,8 @@
 //!   what opens them is the sentry. FIFOs and sockets can be made, devices not (`EPERM`), since on
 //!   a shared directory they would be devices for the host's users too. Nor are files of the
 //!   host's procfs opened (`EACCES`).
+//! - A read-only device answers `EROFS` to whatever would change something, `OPEN` for writing
+//!   included.
 //! - `SETATTR` of the size kills set-ID bits only if `KILL_SUIDGID` asks for it.
 //! - The validity times in replies are zero: how long to cache is the sentry's decision
 //!   ([`crate::container::CachePolicy`]).
