@@ -13,7 +13,9 @@ use std::{
 
 use common::*;
 use platform_ptrace::PtracePlatform;
-use sentry::platform::{AddressSpaceId, ExecutorId, Platform, Protection, Trap, UserContext};
+use sentry::platform::{
+    Access, AddressSpaceId, ExecutorId, Platform, Protection, Trap, UserContext,
+};
 
 /// MOVQ xmm0, rdi; SYSCALL; MOVQ rdi, xmm0; SYSCALL.
 const VECTOR_CODE: [u8; 14] =
@@ -179,7 +181,7 @@ fn a_protect_stops_a_running_executor() {
         std::thread::yield_now();
         assert_eq!(counter(platform), after);
     });
-    assert_eq!(trap, Trap::PageFault { address: DATA, access: None });
+    assert_eq!(trap, Trap::PageFault { address: DATA, access: Some(Access::Write) });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use sentry::platform::{Exception, Platform, Protection, Trap};
+use sentry::platform::{Access, Exception, Platform, Protection, Trap};
 
 /// Runs `code` in an address space of its own up to its first trap.
 fn first_trap(code: &[u8]) -> (Trap, sentry::platform::Registers) {
@@ -97,11 +97,12 @@ fn a_fault_is_reported_and_resolved_by_mapping() {
     let space = space(&platform, &[0x48, 0x89, 0x07, 0x0f, 0x05]);
     let mut task = task(&platform);
     (task.registers.rdi, task.registers.rax) = (DATA + 8, 0x1122);
-    let fault = Trap::PageFault { address: DATA + 8, access: None };
-    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault);
+    let fault = |access| Trap::PageFault { address: DATA + 8, access };
+    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault(None));
     assert_eq!(task.registers.rip, CODE);
     platform.map(space, DATA, DATA_FRAME, 1, Protection::READ);
-    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault, "read-only");
+    let violation = fault(Some(Access::Write));
+    assert_eq!(run(&platform, EXECUTOR, space, &mut task), violation, "read-only");
     platform.protect(space, DATA, 1, READ_WRITE);
     assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);
     let mut bytes = [0; 8];
@@ -151,8 +152,8 @@ fn the_stub_pages_are_out_of_reach() {
         (task.registers.rip, task.registers.rdi) = (CODE, page);
         platform.unmap(space, page, 1);
         platform.map(space, page, DATA_FRAME, 1, READ_WRITE);
-        let fault = Trap::PageFault { address: page, access: None };
-        assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault);
+        let trap = run(&platform, EXECUTOR, space, &mut task);
+        assert!(matches!(trap, Trap::PageFault { address, .. } if address == page), "{trap:?}");
     }
     task.registers.rip = 0x7fff_ffff_e000 + 128;
     assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);

@@ -147,8 +147,7 @@ impl FrameAllocator {
 
     /// Number of references to `frame`.
     pub fn count(&self, frame: Frame) -> u32 {
-        self.state(frame)
-            .map_or(0, |state| state.load(Ordering::Acquire) & !USED)
+        self.state(frame).map_or(0, |state| state.load(Ordering::Acquire) & !USED)
     }
 
     /// Gives free memory that has been used back to the host; it costs a call per block, and a
@@ -250,9 +249,7 @@ impl FrameAllocator {
             return;
         }
         let less = |used: usize| Some(used.saturating_sub(count));
-        let _ = self
-            .used_free
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self.used_free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -281,11 +278,7 @@ mod tests {
         assert_eq!(frames.free_frames(), 6);
         drop(other);
         assert_eq!(frames.free_frames(), 7);
-        for again in frames
-            .allocate(2)
-            .unwrap()
-            .chain(frames.allocate(1).unwrap())
-        {
+        for again in frames.allocate(2).unwrap().chain(frames.allocate(1).unwrap()) {
             let mut bytes = [0; 6];
             platform.memory().read(again.address(), &mut bytes).unwrap();
             assert_eq!(bytes, [0; 6]);

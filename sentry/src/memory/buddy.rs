@@ -79,10 +79,7 @@ impl Buddy {
     /// The free blocks of `order`, most recently freed first.
     pub fn blocks(&self, order: u8) -> impl Iterator<Item = u32> {
         let next = |&block: &u32| Some(self.links[block as usize][1]).filter(|&n| n != NONE);
-        core::iter::successors(
-            Some(self.heads[usize::from(order)]).filter(|&n| n != NONE),
-            next,
-        )
+        core::iter::successors(Some(self.heads[usize::from(order)]).filter(|&n| n != NONE), next)
     }
 
     /// Takes the given free block of exactly `order`.

@@ -64,11 +64,7 @@ pub struct FrameRun {
 impl FrameRun {
     /// Owns references that were counted already.
     pub(super) const fn new(allocator: Arc<FrameAllocator>, first: Frame, count: u32) -> Self {
-        Self {
-            allocator,
-            next: first,
-            remaining: count,
-        }
+        Self { allocator, next: first, remaining: count }
     }
 
     /// Its first frame.

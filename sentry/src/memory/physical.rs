@@ -39,11 +39,7 @@ impl Region {
     /// The memory must stay mapped readable and writable for as long as any copy of the region is
     /// used, be page aligned, and belong to no Rust object.
     pub const unsafe fn new(base: u64, length: usize, pointer: NonNull<u8>) -> Self {
-        Self {
-            base,
-            length,
-            pointer,
-        }
+        Self { base, length, pointer }
     }
 
     /// Physical address of its first byte.
@@ -90,10 +86,7 @@ impl PhysicalMemory {
 
     #[inline]
     fn pointer(&self, address: u64, length: usize) -> Result<*mut u8, OutOfRange> {
-        self.regions
-            .iter()
-            .find_map(|region| region.pointer(address, length))
-            .ok_or(OutOfRange)
+        self.regions.iter().find_map(|region| region.pointer(address, length)).ok_or(OutOfRange)
     }
 
     /// Copies physical memory from `address` into `destination`.

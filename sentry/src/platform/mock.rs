@@ -21,26 +21,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// [`Platform::map`].
-    Map {
-        space: AddressSpaceId,
-        address: u64,
-        frame: Frame,
-        pages: usize,
-        protection: Protection,
-    },
+    Map { space: AddressSpaceId, address: u64, frame: Frame, pages: usize, protection: Protection },
     /// [`Platform::unmap`].
-    Unmap {
-        space: AddressSpaceId,
-        address: u64,
-        pages: usize,
-    },
+    Unmap { space: AddressSpaceId, address: u64, pages: usize },
     /// [`Platform::protect`].
-    Protect {
-        space: AddressSpaceId,
-        address: u64,
-        pages: usize,
-        protection: Protection,
-    },
+    Protect { space: AddressSpaceId, address: u64, pages: usize, protection: Protection },
     /// [`Platform::destroy_address_space`].
     Destroy(AddressSpaceId),
     /// [`Platform::kick`].
@@ -148,9 +133,7 @@ impl Platform for MockPlatform {
     }
 
     fn create_address_space(&self, _root: Frame) -> Result<AddressSpaceId> {
-        Ok(AddressSpaceId(
-            self.next_space.fetch_add(1, Ordering::Relaxed),
-        ))
+        Ok(AddressSpaceId(self.next_space.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn destroy_address_space(&self, space: AddressSpaceId) {
@@ -165,30 +148,15 @@ impl Platform for MockPlatform {
         pages: usize,
         protection: Protection,
     ) {
-        self.record(Call::Map {
-            space,
-            address,
-            frame,
-            pages,
-            protection,
-        });
+        self.record(Call::Map { space, address, frame, pages, protection });
     }
 
     fn unmap(&self, space: AddressSpaceId, address: u64, pages: usize) {
-        self.record(Call::Unmap {
-            space,
-            address,
-            pages,
-        });
+        self.record(Call::Unmap { space, address, pages });
     }
 
     fn protect(&self, space: AddressSpaceId, address: u64, pages: usize, protection: Protection) {
-        self.record(Call::Protect {
-            space,
-            address,
-            pages,
-            protection,
-        });
+        self.record(Call::Protect { space, address, pages, protection });
     }
 
     fn run_user(

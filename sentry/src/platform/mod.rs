@@ -84,9 +84,10 @@ pub trait Platform: Send + Sync {
     fn destroy_address_space(&self, space: AddressSpaceId);
 
     /// Tells that page-table entries for `pages` pages from user address `address` now map the
-    /// contiguous frames from `frame` with `protection`; they may have mapped others before. Takes
-    /// effect before user code of the space runs next on any executor; a platform whose hardware
-    /// walks the page table itself has only to drop stale translations.
+    /// contiguous frames from `frame` with `protection`. They mapped nothing before, or the same
+    /// frames with less: the sentry unmaps a page before it maps another frame there. Takes effect
+    /// before user code of the space runs next on this executor; a platform whose hardware walks
+    /// the page table itself has nothing to do, for stale translations only fault once more.
     fn map(
         &self,
         space: AddressSpaceId,

@@ -10,7 +10,7 @@ pub enum Trap {
     PageFault {
         /// The address touched.
         address: u64,
-        /// How, if the platform can tell.
+        /// How, if the platform can tell. It must tell for a page that it has mapped at the time.
         access: Option<Access>,
     },
     /// Another exception of the processor.

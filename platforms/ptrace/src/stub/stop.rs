@@ -1,12 +1,13 @@
 //! What a stop of user code means to the sentry.
 
-use sentry::platform::{Exception, Registers, Trap};
+use sentry::platform::{Access, Exception, Registers, Trap};
 
 use super::registers::USER_CODE_SEGMENT;
 use crate::sys::{self, HostRegisters, Report, SignalInfo, Tid};
 
 /// `si_code` of signals that carry no address (`<asm-generic/siginfo.h>`).
 const SI_KERNEL: i32 = 0x80;
+const SEGV_ACCERR: i32 = 2;
 const FPE_INTDIV: i32 = 1;
 const BUS_ADRALN: i32 = 1;
 const SYS_SECCOMP: i32 = 1;
@@ -52,12 +53,19 @@ fn syscall(tid: Tid, host: &HostRegisters, registers: &mut Registers) -> Trap {
     Trap::Syscall
 }
 
+/// What kind of access a mapping of the stub forbade. Each of them may be read, so it was a store
+/// unless it touched the instruction itself (at most 15 bytes).
+fn violation(address: u64, rip: u64) -> Access {
+    if address.wrapping_sub(rip) < 15 { Access::Execute } else { Access::Write }
+}
+
 /// A signal that the host raised because of what user code did (sigaction(2), `si_code`).
 fn exception(signal: i32, info: &SignalInfo, registers: &mut Registers) -> Trap {
     let exception = match (signal, info.code) {
         (libc::SIGSEGV, SI_KERNEL) => Exception::GeneralProtection,
-        (libc::SIGSEGV, _) => {
-            return Trap::PageFault { address: info.address, access: None };
+        (libc::SIGSEGV, code) => {
+            let access = (code == SEGV_ACCERR).then(|| violation(info.address, registers.rip));
+            return Trap::PageFault { address: info.address, access };
         }
         (libc::SIGBUS, BUS_ADRALN) => Exception::AlignmentCheck,
         (libc::SIGBUS, _) => Exception::BusError,

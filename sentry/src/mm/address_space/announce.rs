@@ -80,7 +80,12 @@ impl Mm {
 
     fn protect_run(&self, run: Option<(Range<u64>, Protection)>) {
         if let Some((range, protection)) = run {
-            self.platform.protect(self.space, range.start, page_count(&range), protection);
+            // What is mapped can be read, so a platform can tell what a forbidden access was.
+            if protection.is_empty() {
+                self.platform.unmap(self.space, range.start, page_count(&range));
+            } else {
+                self.platform.protect(self.space, range.start, page_count(&range), protection);
+            }
         }
     }
 
