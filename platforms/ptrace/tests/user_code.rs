@@ -110,7 +110,7 @@ fn a_fault_is_reported_and_resolved_by_mapping() {
     assert_eq!(u64::from_le_bytes(bytes), 0x1122);
     task.registers.rip = CODE;
     platform.unmap(space, DATA - 4096, 3);
-    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault, "unmapped");
+    assert_eq!(run(&platform, EXECUTOR, space, &mut task), fault(None), "unmapped");
 }
 
 #[test]
