@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     mem::MaybeUninit,
+    num::NonZeroU64,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -21,7 +22,7 @@ use rustix::{
 use sentry::platform::{ExtendedState, Trap};
 
 use crate::{
-    clock,
+    clock, placement,
     space::StubProcess,
     stub::StubThread,
     sys::{self, Tid},
@@ -159,6 +160,7 @@ impl Executor {
 
     /// Sleeps until interrupted, called by a device, or `deadline` of CLOCK_MONOTONIC.
     pub fn idle(&self, deadline: Option<u64>) {
+        placement::release();
         self.place.store(Place::Idle.encode(), SeqCst);
         if !self.take_interrupt() {
             // An error is an early return, which is allowed.
@@ -249,7 +251,10 @@ thread_local! {
 
 /// Makes the calling thread executor `number` of `platform`.
 pub fn bind(platform: usize, number: u16) {
-    CURRENT.set(Some((platform, number)));
+    if CURRENT.replace(Some((platform, number))).is_none() {
+        // Deadlines are to be met to the microsecond; the default slack is 50.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+    }
 }
 
 /// Which executor of `platform` the calling thread is.

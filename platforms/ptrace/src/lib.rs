@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod executor;
 mod keeper;
+mod placement;
 mod platform;
 mod space;
 mod spaces;

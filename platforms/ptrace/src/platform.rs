@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::JoinHandle,
 };
 
 use guest_abi::device::QueueId;
@@ -26,6 +25,7 @@ use crate::{
     clock::{self, TscClock},
     config::{Config, Error},
     executor::{self, Executor, NEVER, Threads, ring},
+    placement,
     space::{Refusal, RunBatch, StubProcess},
     spaces::Spaces,
     stub::{StubThread, USER_ADDRESS_LIMIT},
@@ -36,6 +36,9 @@ use crate::{
 ///
 /// Make it after the process has its final user ids and namespaces (the stubs inherit both, and
 /// tracing them needs equal ones), and before its seccomp filter (stubs have their own).
+///
+/// The thread that first calls `run_user` or `idle` for an executor is that executor from then on:
+/// it traces the executor's stub threads, and stubs it has entered end when it ends.
 ///
 /// Nobody in the process may wait for children it did not make (`waitpid(-1)`).
 #[derive(Debug)]
@@ -75,26 +78,6 @@ impl PtracePlatform {
         }))
     }
 
-    /// Starts a host thread for each executor, which runs `body`. Whatever thread calls `run_user`
-    /// for an executor first must be the only one that ever does: it traces the executor's stubs.
-    ///
-    /// # Errors
-    /// As pthread_create(3); executors started before stay.
-    pub fn spawn_executors(
-        &self,
-        body: impl Fn(ExecutorId) + Clone + Send + 'static,
-    ) -> std::io::Result<Vec<JoinHandle<()>>> {
-        let spawn = |number| {
-            let body = body.clone();
-            std::thread::Builder::new().name(format!("executor-{number}")).spawn(move || {
-                // Deadlines are exact to the nanosecond, not to the default 50 us.
-                let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-                body(ExecutorId(number));
-            })
-        };
-        (0..self.executor_count()).map(spawn).collect()
-    }
-
     /// Tells executor threads apart; the platform is behind an `Arc`, so it does not move.
     fn identity(&self) -> usize {
         std::ptr::from_ref(self).addr()
@@ -122,7 +105,7 @@ impl PtracePlatform {
         }
     }
 
-    /// The executor's thread in `process`, made if it has none yet.
+    /// The executor's thread in `process`, made if it has none yet, where it is to run next.
     fn thread<'a>(
         &self,
         threads: &'a mut Threads,
@@ -131,7 +114,11 @@ impl PtracePlatform {
         if threads.get(process).is_none() {
             threads.add(process, self.spaces.make_thread(process)?);
         }
-        threads.get(process)
+        let thread = threads.get(process)?;
+        if let Some(processor) = placement::settle(self.spaces.keeper().ticks()) {
+            thread.move_to(processor);
+        }
+        Some(thread)
     }
 
     /// Runs user code with everything looked up and all mappings made.

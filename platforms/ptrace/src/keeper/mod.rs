@@ -17,7 +17,10 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+        atomic::{
+            AtomicBool, AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
         mpsc,
     },
     thread::JoinHandle,
@@ -49,6 +52,8 @@ struct Shared {
     /// When the keeper will look at the executors next, at the latest. [`NEVER`] if none has been
     /// in user mode lately; 0 if it has been woken to plan anew.
     looks_at: AtomicU64,
+    /// Number of ticks; wraps.
+    ticks: AtomicU32,
     stopping: AtomicBool,
 }
 
@@ -68,6 +73,7 @@ impl Keeper {
             epoll,
             jobs: Mutex::default(),
             looks_at: AtomicU64::new(NEVER),
+            ticks: AtomicU32::new(0),
             stopping: AtomicBool::new(false),
         });
         let seen = vec![0; executors.len()];
@@ -87,6 +93,11 @@ impl Keeper {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.post(move || drop(sender.send(job())));
         receiver.recv().ok()
+    }
+
+    /// Number of ticks so far, one a time slice while anyone is in user mode; wraps.
+    pub fn ticks(&self) -> u32 {
+        self.shared.ticks.load(Relaxed)
     }
 
     /// To be called when an executor is in user mode, at most until `deadline`: has the keeper see
@@ -173,6 +184,7 @@ impl Watch {
     /// Interrupts the executors that have been in user mode since the last tick. False if nobody
     /// has been there at all.
     fn tick(&mut self) -> bool {
+        self.shared.ticks.fetch_add(1, Relaxed);
         let mut active = false;
         for (executor, seen) in self.executors.iter().zip(&mut self.seen) {
             let entries = executor.entries();

@@ -9,7 +9,7 @@ use crate::stub::{Command, USER_ADDRESS_LIMIT};
 
 /// Mappings up to this size are filled at once: a host page fault costs more than a page more in
 /// an mmap (measured: docs/decisions/ptrace-stubs.md).
-const POPULATE_LIMIT: u64 = 64 << 10;
+const POPULATE_LIMIT: u64 = 256 << 10;
 
 /// More changes than this are not worth making one by one: everything is unmapped instead.
 const MOST_CHANGES: usize = 4096;

@@ -8,7 +8,10 @@ use std::{
 use sentry::platform::{Exception, ExtendedState, Registers, Trap, UserContext};
 
 use super::{code, registers, stop};
-use crate::sys::{self, HostRegisters, Report, Resume, Tid};
+use crate::{
+    placement,
+    sys::{self, HostRegisters, Report, Resume, Tid},
+};
 
 /// A stopped thread of a stub process, traced by the calling thread.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +88,8 @@ pub struct StubThread {
     known: Option<HostRegisters>,
     /// The task whose vector state it holds.
     owner: Option<ExtendedState>,
+    /// The only processor it may run on.
+    processor: Option<usize>,
 }
 
 impl StubThread {
@@ -96,12 +101,20 @@ impl StubThread {
             // A signal came first; the stop asked for follows it.
             sys::resume(tid, Resume::Executing)?;
         }
-        Ok(Self { tracee: Tracee(tid), known: None, owner: None })
+        Ok(Self { tracee: Tracee(tid), known: None, owner: None, processor: None })
     }
 
     /// Its thread id.
     pub const fn tid(&self) -> Tid {
         self.tracee.0
+    }
+
+    /// Makes it run on `processor` and no other.
+    pub fn move_to(&mut self, processor: usize) {
+        if self.processor != Some(processor) {
+            self.processor = Some(processor);
+            placement::move_stub(self.tid(), processor);
+        }
     }
 
     /// Executes the first `count` commands of the command page.
