@@ -16,6 +16,7 @@ pub mod errno;
 pub mod fs;
 pub mod io;
 pub mod kernel;
+pub mod loader;
 pub mod memory;
 pub mod mm;
 pub mod net;

@@ -137,3 +137,116 @@ impl Credentials {
         self.fs_gid == gid || self.groups.binary_search(&gid).is_ok()
     }
 }
+
+/// The kernel does not grant capabilities for user id 0 (capabilities(7), "The securebits flags").
+pub const SECURE_NO_ROOT: u32 = 1;
+/// Changes between user id 0 and others leave capabilities alone.
+pub const SECURE_NO_SETUID_FIXUP: u32 = 1 << 2;
+/// Capabilities stay permitted when all user ids become nonzero.
+pub const SECURE_KEEP_CAPABILITIES: u32 = 1 << 4;
+
+/// No ambient capability is raised.
+pub const SECURE_NO_AMBIENT_RAISE: u32 = 1 << 6;
+/// All securebits and their locks.
+pub const SECURE_ALL_BITS: u32 = 0xff;
+
+impl Credentials {
+    /// Completes credentials whose effective ids a program file has set: the rest of the
+    /// transformation of execve(2) for a file without capabilities of its own (capabilities(7)).
+    pub fn after_exec(&mut self, old: &Self) {
+        let is_set_id =
+            self.effective_uid != old.effective_uid || self.effective_gid != old.effective_gid;
+        let root = self.securebits & SECURE_NO_ROOT == 0
+            && (self.uid == 0 || self.effective_uid == 0);
+        if is_set_id {
+            self.ambient = Capabilities::empty();
+        }
+        let all = Capabilities::all();
+        let (file, file_effective) =
+            if root { (all, self.effective_uid == 0) } else { (Capabilities::empty(), false) };
+        self.permitted = (self.inheritable & file) | (file & self.bounding) | self.ambient;
+        if self.no_new_privileges {
+            self.permitted &= old.permitted;
+        }
+        self.effective = if file_effective { self.permitted } else { self.ambient };
+        self.saved_uid = self.effective_uid;
+        self.fs_uid = self.effective_uid;
+        self.saved_gid = self.effective_gid;
+        self.fs_gid = self.effective_gid;
+        self.securebits &= !SECURE_KEEP_CAPABILITIES;
+    }
+
+    /// Adjusts capabilities after the user ids changed from those of `old` (capabilities(7),
+    /// "Effect of user ID changes on capabilities").
+    pub fn after_uid_change(&mut self, old: &Self) {
+        if self.securebits & SECURE_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        let was_root = [old.uid, old.effective_uid, old.saved_uid].contains(&0);
+        let is_root = [self.uid, self.effective_uid, self.saved_uid].contains(&0);
+        if was_root && !is_root {
+            if self.securebits & SECURE_KEEP_CAPABILITIES == 0 {
+                self.permitted = Capabilities::empty();
+                self.effective = Capabilities::empty();
+            }
+            self.ambient = Capabilities::empty();
+        }
+        if old.effective_uid == 0 && self.effective_uid != 0 {
+            self.effective = Capabilities::empty();
+        } else if old.effective_uid != 0 && self.effective_uid == 0 {
+            self.effective = self.permitted;
+        }
+    }
+
+    /// Adjusts the capabilities about files after the file-system user id changed from `old`'s.
+    pub fn after_fs_uid_change(&mut self, old: &Self) {
+        let about_files = Capabilities::CHOWN
+            | Capabilities::DAC_OVERRIDE
+            | Capabilities::DAC_READ_SEARCH
+            | Capabilities::FOWNER
+            | Capabilities::FSETID
+            | Capabilities::LINUX_IMMUTABLE
+            | Capabilities::MKNOD
+            | Capabilities::MAC_OVERRIDE;
+        if self.securebits & SECURE_NO_SETUID_FIXUP != 0 {
+            return;
+        }
+        if old.fs_uid == 0 && self.fs_uid != 0 {
+            self.effective -= about_files;
+        } else if old.fs_uid != 0 && self.fs_uid == 0 {
+            self.effective |= self.permitted & about_files;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> Credentials {
+        let sets = CapabilitySets { bounding: 0x3, permitted: 0x3, effective: 0x3, ..CapabilitySets::default() };
+        Credentials::new(0, 0, &[], sets)
+    }
+
+    #[test]
+    fn root_gains_the_bounding_set_and_no_more() {
+        let old = Credentials { uid: 5, effective_uid: 5, ..root() };
+        let mut new = Credentials { effective_uid: 0, ..old.clone() };
+        new.after_exec(&old);
+        assert_eq!(new.effective, Capabilities::CHOWN | Capabilities::DAC_OVERRIDE);
+        assert_eq!(new.saved_uid, 0);
+    }
+
+    #[test]
+    fn leaving_root_drops_capabilities_unless_kept() {
+        let old = root();
+        let user = Credentials { uid: 5, effective_uid: 5, saved_uid: 5, ..old.clone() };
+        let mut dropped = user.clone();
+        dropped.after_uid_change(&old);
+        assert!(dropped.permitted.is_empty() && dropped.effective.is_empty());
+        let mut kept = Credentials { securebits: SECURE_KEEP_CAPABILITIES, ..user };
+        kept.after_uid_change(&old);
+        assert_eq!(kept.permitted, old.permitted);
+        assert!(kept.effective.is_empty());
+    }
+}

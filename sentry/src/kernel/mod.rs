@@ -1,45 +1,69 @@
 //! The kernel proper: tasks, scheduling, waiting, signals, time.
 
+mod accounting;
+mod boot;
+mod clone;
+mod completion;
 mod credentials;
+mod exec;
 mod executor;
+mod exit;
+mod futex;
+mod interval_timer;
 mod limits;
 mod process;
 mod process_table;
 mod random;
+mod robust;
+mod run;
 mod scheduler;
+mod scheduling;
 mod session;
-pub mod signal;
 mod task;
 mod timer;
-mod usage;
 mod uts;
 mod wait;
+mod wait_child;
 mod wait_queue;
+pub mod signal;
 
-pub use credentials::{Capabilities, Credentials};
+pub use accounting::{Accounting, Usage};
+pub use completion::Completion;
+pub use boot::{StartFailure, boot};
+pub use clone::{CloneFlags, CloneRequest};
+pub use credentials::{
+    Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
+};
 pub use executor::run_executor;
+pub use futex::{FutexTable, MATCH_ANY, WakeOperation};
+pub use interval_timer::{IntervalTimer, Notification, ProcessTimers, Setting, TimeBase};
 pub use limits::{Limit, Limits, Resource};
 pub use process::{Process, StopReport, StopState, WaitStatus};
 pub use process_table::{PID_LIMIT, ProcessTable};
 pub use random::Random;
 pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
+pub use robust::ROBUST_HEAD_SIZE;
+pub use scheduling::{POLICY_OTHER, SchedulingPolicy};
 pub use session::{ControllingTerminal, ProcessGroup, Session};
 pub use task::{Current, TASK_NAME_LENGTH, Task};
 pub use timer::{TimerHandler, TimerId, Timers};
-pub use usage::Usage;
 pub use uts::{KERNEL_RELEASE, KERNEL_VERSION, UtsNames};
 pub use wait::{Deadline, Interruption, WaitReason};
+pub use wait_child::{ChildEvent, WaitOptions, WaitTarget};
 pub use wait_queue::{Observer, PollEvents, WaitQueue, WaitUntil, WaiterId};
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use guest_abi::boot::BootInfo;
-use spin::RwLock;
+use spin::{Once, RwLock};
 
 use crate::{
+    drivers::{Console, Control},
+    loader::Vdso,
     memory::{Frame, FrameAllocator, PAGE_SIZE},
     platform::PlatformRef,
+    vfs::Namespace,
 };
 
 /// One sandbox's kernel. Everything reachable from it is the sandbox's whole state.
@@ -64,6 +88,16 @@ pub struct Kernel {
     pub terminals: crate::tty::Terminals,
     /// Tasks and processes.
     pub processes: ProcessTable,
+    /// The container's standard streams, once attached.
+    pub console: Once<Arc<Console>>,
+    /// The way to the host, once attached.
+    pub control: Once<Arc<Control>>,
+    /// The mounts of the container, once made.
+    pub mounts: Once<Arc<Namespace>>,
+    /// Tasks that wait on words of memory.
+    pub futexes: FutexTable,
+    /// The shared object that reads clocks in user mode.
+    pub vdso: Vdso,
     /// The random generator.
     pub random: Random,
     /// Host and domain name.
@@ -101,6 +135,11 @@ impl Kernel {
             unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
+            console: Once::new(),
+            control: Once::new(),
+            mounts: Once::new(),
+            futexes: FutexTable::default(),
+            vdso: Vdso::default(),
             random: Random::new(boot_info.random_seed),
             uts: RwLock::new(uts),
             boot_info,

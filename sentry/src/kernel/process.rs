@@ -9,10 +9,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Limit, Limits, PollEvents, ProcessGroup, Resource, Session, Task, Usage, WaitQueue,
+    Limit, Limits, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task, Usage, WaitQueue,
     signal::{PendingSignals, Signal, SignalActions},
 };
-use crate::vfs::Path;
+use crate::{loader::StringRanges, vfs::Path};
 
 /// How a process ended, as wait4(2) encodes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,14 @@ pub(super) struct ProcessState {
     pub ending: Option<WaitStatus>,
     /// The thread that executes a new program and waits for all others to exit.
     pub executing: Option<Arc<Task>>,
+    /// The signal that the parent's death sends (PR_SET_PDEATHSIG).
+    pub parent_death_signal: Option<Signal>,
     /// Whether a signal has stopped it.
     pub stop: StopState,
     /// Threads that have stopped.
     pub stopped_threads: usize,
+    /// Number of the stop, so that a thread can tell one from the next.
+    pub stop_epoch: u64,
     /// What wait4(2) may report of a stop.
     pub report: Option<StopReport>,
     /// Set when the last thread has exited.
@@ -101,6 +105,9 @@ pub(super) struct NewProcess {
     pub actions: Arc<SpinMutex<SignalActions>>,
     pub limits: Limits,
     pub executable: Option<Path>,
+    pub string_ranges: StringRanges,
+    pub uid: u32,
+    pub personality: u32,
     /// Number of the signal the parent gets at exit; 0 for none.
     pub exit_signal: u32,
     pub start_nanoseconds: u64,
@@ -117,6 +124,10 @@ pub struct Process {
     actions: SpinMutex<Arc<SpinMutex<SignalActions>>>,
     limits: SpinMutex<Limits>,
     executable: SpinMutex<Option<Path>>,
+    string_ranges: SpinMutex<StringRanges>,
+    uid: AtomicU32,
+    /// Timers that send it signals.
+    pub timers: ProcessTimers,
     /// Told when a child changes its state.
     pub children_changed: WaitQueue,
     /// Told when this process has exited (pidfd).
@@ -133,6 +144,8 @@ pub struct Process {
     pub(super) has_executed: AtomicBool,
     /// PR_SET_DUMPABLE.
     pub(super) dumpable: AtomicU32,
+    /// personality(2).
+    pub(crate) personality: AtomicU32,
     /// CLOCK_MONOTONIC at its start, in nanoseconds.
     pub start_nanoseconds: u64,
 }
@@ -148,6 +161,10 @@ impl Process {
             actions: SpinMutex::new(new.actions),
             limits: SpinMutex::new(new.limits),
             executable: SpinMutex::new(new.executable),
+            string_ranges: SpinMutex::new(new.string_ranges),
+            uid: AtomicU32::new(new.uid),
+            personality: AtomicU32::new(new.personality),
+            timers: ProcessTimers::default(),
             children_changed: WaitQueue::new(),
             exited: WaitQueue::new(),
             past_usage: SpinMutex::default(),
@@ -222,6 +239,21 @@ impl Process {
     /// Replaces a limit.
     pub fn set_limit(&self, resource: Resource, limit: Limit) {
         self.limits.lock().set(resource, limit);
+        if let Some(mm) = self.first_thread().and_then(|task| task.mm()) {
+            mm.set_limits(self.memory_limits());
+        }
+    }
+
+    /// Its limits that concern memory.
+    pub fn memory_limits(&self) -> crate::mm::Limits {
+        let limits = self.limits.lock();
+        let soft = |resource| limits.get(resource).soft;
+        crate::mm::Limits {
+            address_space: soft(Resource::AddressSpace),
+            data: soft(Resource::Data),
+            stack: soft(Resource::Stack),
+            locked: soft(Resource::LockedMemory),
+        }
     }
 
     /// The program it executes (/proc/PID/exe).
@@ -231,6 +263,54 @@ impl Process {
 
     pub(super) fn set_executable(&self, path: Option<Path>) {
         let _old = core::mem::replace(&mut *self.executable.lock(), path);
+    }
+
+    /// Where its arguments and environment are in its memory.
+    pub fn string_ranges(&self) -> StringRanges {
+        *self.string_ranges.lock()
+    }
+
+    pub(super) fn set_string_ranges(&self, ranges: StringRanges) {
+        *self.string_ranges.lock() = ranges;
+    }
+
+    /// Whether it has executed a program since it was forked.
+    pub fn has_executed(&self) -> bool {
+        self.has_executed.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether it is dumpable.
+    pub fn set_dumpable(&self, value: u32) {
+        self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// Whether orphans below it become its children.
+    pub fn is_subreaper(&self) -> bool {
+        self.is_subreaper.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether orphans below it become its children.
+    pub fn set_subreaper(&self, value: bool) {
+        self.is_subreaper.store(value, Ordering::Relaxed);
+    }
+
+    /// The signal it gets when its parent dies.
+    pub fn parent_death_signal(&self) -> Option<Signal> {
+        self.state.lock().parent_death_signal
+    }
+
+    /// Sets the signal it gets when its parent dies.
+    pub fn set_parent_death_signal(&self, signal: Option<Signal>) {
+        self.state.lock().parent_death_signal = signal;
+    }
+
+    /// Real user id of its threads, also after they have exited.
+    pub fn real_uid(&self) -> u32 {
+        self.uid.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_real_uid(&self, uid: u32) {
+        self.uid.store(uid, Ordering::Relaxed);
     }
 
     /// Whether it is stopped by a signal.
@@ -248,10 +328,10 @@ impl Process {
         self.dumpable.load(Ordering::Relaxed) == 1
     }
 
-    /// Resources it has used so far, children excluded.
-    pub fn usage(&self) -> Usage {
+    /// Resources it has used up to `now` (CLOCK_MONOTONIC, nanoseconds), children excluded.
+    pub fn usage(&self, now: u64) -> Usage {
         let mut usage = *self.past_usage.lock();
-        self.threads().iter().for_each(|task| usage.add(&task.usage()));
+        self.threads().iter().for_each(|task| usage.add(&task.accounting.usage(now)));
         usage
     }
 

@@ -141,11 +141,6 @@ impl Tree {
         self.processes.get(&pid)
     }
 
-    /// All processes, in no order.
-    pub fn processes(&self) -> impl Iterator<Item = &Arc<Process>> {
-        self.processes.values()
-    }
-
     /// A new group in `session`.
     pub fn create_group(&mut self, id: u32, session: Arc<Session>) -> Arc<ProcessGroup> {
         let group = ProcessGroup::new(id, session);

@@ -138,6 +138,11 @@ impl Scheduler {
             .is_some_and(|executor| !executor.ready.lock().is_empty())
     }
 
+    /// Whether runnables besides the one being polled wait for `executor`; takes no lock.
+    pub fn has_others(&self, executor: ExecutorId) -> bool {
+        self.executor(executor).is_some_and(|executor| executor.load.load(Ordering::SeqCst) > 1)
+    }
+
     /// Notes what `executor` does from now on.
     pub fn set_activity(&self, executor: ExecutorId, activity: Activity) {
         if let Some(executor) = self.executor(executor) {
@@ -186,7 +191,7 @@ impl Scheduler {
         let Some(executor) = self.executor(home) else {
             return;
         };
-        executor.load.fetch_add(1, Ordering::Relaxed);
+        executor.load.fetch_add(1, Ordering::SeqCst);
         executor.ready.lock().push_back(runnable);
         // An executor in sentry code looks at its queue before it sleeps or enters user code.
         if executor.activity.load(Ordering::SeqCst) != Activity::Kernel as u8 {

@@ -8,8 +8,11 @@ use core::any::Any;
 
 use spin::mutex::SpinMutex;
 
-use super::{Process, signal::SignalInfo};
-use crate::vfs::DeviceNumber;
+use super::{Current, Process, signal::SignalInfo};
+use crate::{
+    errno::{Errno, Result},
+    vfs::DeviceNumber,
+};
 
 /// A terminal as the controlling terminal of a session.
 pub trait ControllingTerminal: Any + Send + Sync {
@@ -105,5 +108,58 @@ impl ProcessGroup {
 
     pub(super) fn remove(&self, process: &Process) {
         self.members.lock().retain(|member| !core::ptr::eq(member.as_ptr(), process));
+    }
+}
+
+impl Current {
+    /// Moves `process`, the caller or a child of it, to the group `id` (0: a group of its own).
+    ///
+    /// # Errors
+    /// As setpgid(2): ESRCH, EPERM, EACCES.
+    pub fn set_process_group(&self, process: &Arc<Process>, id: u32) -> Result<()> {
+        let own = self.process();
+        let id = if id == 0 { process.pid() } else { id };
+        let mut tree = self.kernel.processes.lock();
+        if !Arc::ptr_eq(process, own) {
+            let is_child = process.parent().is_some_and(|parent| Arc::ptr_eq(&parent, own));
+            if !is_child {
+                return Err(Errno::ESRCH);
+            }
+            if process.session().id() != own.session().id() {
+                return Err(Errno::EPERM);
+            }
+            if process.has_executed() {
+                return Err(Errno::EACCES);
+            }
+        }
+        if process.session().id() == process.pid() {
+            return Err(Errno::EPERM);
+        }
+        if process.group().id() == id {
+            return Ok(());
+        }
+        let session = process.session();
+        let group = match tree.group(id) {
+            Some(group) if group.session().id() == session.id() => group,
+            None if id == process.pid() => tree.create_group(id, session),
+            _ => return Err(Errno::EPERM),
+        };
+        tree.join_group(process, group);
+        Ok(())
+    }
+
+    /// Makes the caller the leader of a new session and group; answers its id.
+    ///
+    /// # Errors
+    /// EPERM if it leads a group already.
+    pub fn create_session(&self) -> Result<u32> {
+        let process = self.process();
+        let mut tree = self.kernel.processes.lock();
+        if tree.group(process.pid()).is_some() {
+            return Err(Errno::EPERM);
+        }
+        let group = tree.create_session(process.pid());
+        tree.join_group(process, group);
+        Ok(process.pid())
     }
 }

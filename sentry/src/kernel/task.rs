@@ -6,10 +6,11 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Credentials, Deadline, Kernel, Process, Runnable, Usage, WaitReason, WaitStatus,
-    signal::{AlternateStack, PendingSignals, SignalSet},
+    Accounting, Completion, Credentials, Deadline, Kernel, Process, Runnable, SchedulingPolicy, WaitReason, WaitStatus,
+    signal::{AlternateStack, FaultRecord, PendingSignals, SignalSet},
 };
 use crate::{
+    errno::Errno,
     mm::Mm,
     platform::UserContext,
     vfs::{FdTable, FsContext},
@@ -34,14 +35,12 @@ pub struct Task {
     pub(super) signals: SpinMutex<TaskSignals>,
     /// Something must be done before user code runs on: a signal, a stop, or the end.
     pub(super) notified: AtomicBool,
+    /// How it is to be scheduled.
+    pub(crate) scheduling: SpinMutex<SchedulingPolicy>,
     /// Head of the list of robust futexes (get_robust_list(2)).
     pub(crate) robust_list: AtomicU64,
-    /// Processor time of the future in nanoseconds, by who used it.
-    pub(super) user_nanoseconds: AtomicU64,
-    pub(super) system_nanoseconds: AtomicU64,
-    pub(super) minor_faults: AtomicU64,
-    pub(super) voluntary_switches: AtomicU64,
-    pub(super) involuntary_switches: AtomicU64,
+    /// Resources it has used.
+    pub accounting: Accounting,
 }
 
 /// Signal state of one task.
@@ -79,6 +78,14 @@ pub struct Current {
     pub(crate) restart_deadline: Option<Deadline>,
     /// Set when this task is to exit; the status of exit(2).
     pub(crate) ending: Option<WaitStatus>,
+    /// The restart errno of the system call that signals interrupted.
+    pub(super) interrupted_call: Option<Errno>,
+    /// The last exception.
+    pub(super) fault: FaultRecord,
+    /// Told when this task no longer uses its parent's address space (vfork(2)).
+    pub(super) vfork_done: Option<Arc<Completion>>,
+    /// When to let other tasks run, once others are queued; CLOCK_MONOTONIC in nanoseconds.
+    pub(super) slice_end: Option<u64>,
 }
 
 /// What a new task starts with.
@@ -109,12 +116,9 @@ impl Task {
             wait_reason: SpinMutex::default(),
             signals: SpinMutex::new(TaskSignals { blocked: new.blocked, ..Default::default() }),
             notified: AtomicBool::new(false),
+            scheduling: SpinMutex::default(),
             robust_list: AtomicU64::new(0),
-            user_nanoseconds: AtomicU64::new(0),
-            system_nanoseconds: AtomicU64::new(0),
-            minor_faults: AtomicU64::new(0),
-            voluntary_switches: AtomicU64::new(0),
-            involuntary_switches: AtomicU64::new(0),
+            accounting: Accounting::default(),
         })
     }
 
@@ -135,6 +139,7 @@ impl Task {
 
     /// Replaces its credentials; for the task itself.
     pub fn set_credentials(&self, credentials: Credentials) {
+        self.process.set_real_uid(credentials.uid);
         let _old = core::mem::replace(&mut *self.credentials.lock(), Arc::new(credentials));
     }
 
@@ -185,6 +190,11 @@ impl Task {
         *self.wait_reason.lock() = reason;
     }
 
+    /// Takes over how `parent` is scheduled, unless that is not to be inherited.
+    pub(super) fn inherit_scheduling(&self, parent: &Self) {
+        *self.scheduling.lock() = parent.scheduling.lock().inherited();
+    }
+
     /// Signals it blocks.
     pub fn blocked_signals(&self) -> SignalSet {
         self.signals.lock().blocked
@@ -193,17 +203,6 @@ impl Task {
     /// Whether a signal waits that the task does not block, or it has to stop or end.
     pub fn has_deliverable_signal(&self) -> bool {
         self.notified.load(Ordering::Acquire)
-    }
-
-    /// Resources it has used.
-    pub fn usage(&self) -> Usage {
-        Usage {
-            user_nanoseconds: self.user_nanoseconds.load(Ordering::Relaxed),
-            system_nanoseconds: self.system_nanoseconds.load(Ordering::Relaxed),
-            minor_faults: self.minor_faults.load(Ordering::Relaxed),
-            voluntary_switches: self.voluntary_switches.load(Ordering::Relaxed),
-            involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
-        }
     }
 }
 
@@ -255,8 +254,8 @@ impl Current {
 
     /// Notes `deadline` and answers what a call with a relative time-out returns when a signal
     /// interrupts it.
-    pub fn restart_with(&mut self, deadline: Deadline) -> crate::errno::Errno {
+    pub fn restart_with(&mut self, deadline: Deadline) -> Errno {
         self.restart_deadline = Some(deadline);
-        crate::errno::Errno::ERESTART_RESTARTBLOCK
+        Errno::ERESTART_RESTARTBLOCK
     }
 }

@@ -33,6 +33,8 @@ pub enum WaitReason {
     Device,
     /// The other side of a vfork.
     Vfork,
+    /// The other threads' end, in execve(2).
+    Threads,
     /// Stopped by a signal.
     Stopped,
 }
@@ -105,6 +107,25 @@ impl Current {
                 .id
                 .get_or_insert_with(|| kernel.timers.add_waker(deadline, context.waker().clone()));
             Poll::Pending
+        })
+        .await;
+        self.task.set_wait_reason(WaitReason::Running);
+        outcome
+    }
+
+    /// Waits for `future`; only the end of this task comes before it. `None` if that happened.
+    pub async fn wait_killable<T>(
+        &self,
+        reason: WaitReason,
+        future: impl Future<Output = T> + Send,
+    ) -> Option<T> {
+        let mut future = pin!(future);
+        self.task.set_wait_reason(reason);
+        let outcome = core::future::poll_fn(|context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Some(value));
+            }
+            if self.commanded_end().is_some() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await;
         self.task.set_wait_reason(WaitReason::Running);

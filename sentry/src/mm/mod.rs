@@ -3,6 +3,7 @@
 
 mod address_space;
 mod copy;
+mod futex_key;
 mod page_cache;
 mod page_table;
 mod user;
@@ -13,6 +14,7 @@ pub use address_space::{
     Advice, Fault, Layout, Limits, MapRequest, MapSource, Mapping, Mm, Placement, RemapTarget,
     Statistics, TryFault,
 };
+pub use futex_key::FutexKey;
 pub use page_cache::{PageBacking, PageCache, PageMiss};
 pub use page_table::{Entry, PageTable};
 pub use user::UserAddress;

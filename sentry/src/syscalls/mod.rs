@@ -2,6 +2,13 @@
 
 mod arguments;
 pub mod fs;
+pub mod futex;
+pub mod identity;
+pub mod process;
+pub mod scheduling;
+pub mod signal;
+pub mod system;
+pub mod time;
 mod table;
 
 pub use arguments::{FileDescriptor, FromArgument};

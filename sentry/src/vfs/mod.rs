@@ -12,6 +12,7 @@ mod fs_context;
 mod inode;
 mod locks;
 mod mount;
+pub mod boot;
 pub mod operations;
 mod path;
 pub mod permission;

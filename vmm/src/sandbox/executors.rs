@@ -67,7 +67,7 @@ impl Executors {
     pub fn start(platform: Arc<PtracePlatform>, boot: BootInfo) -> Result<Self> {
         report_panics();
         let count = boot.executors;
-        let kernel = Ok::<_, ()>(Kernel::new(platform, boot)).map_err(|error| {
+        let kernel = kernel::boot(platform, boot).map_err(|error| {
             Failure::new(
                 format_args!("the sentry does not start: {error:?}"),
                 "give it more memory with --memory",

@@ -137,6 +137,11 @@ impl SignalInfo {
         self.u32(0)
     }
 
+    /// The same as another signal (clone(2), exit signal).
+    pub const fn with_signal(self, signal: Signal) -> Self {
+        Self { signal, ..self }
+    }
+
     fn with_u32(mut self, offset: usize, value: u32) -> Self {
         self.payload[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         self

@@ -105,8 +105,8 @@ impl Process {
     /// (SA_NOCLDSTOP).
     pub(in crate::kernel) fn tell_parent_of_stop(&self, code: i32, signal: Signal) {
         let Some(parent) = self.parent() else { return };
-        let uid = self.first_thread().map_or(0, |task| task.credentials().uid);
-        let usage = self.usage();
+        let uid = self.real_uid();
+        let usage = self.usage(0);
         let wants = {
             let actions = parent.signal_actions();
             let actions = actions.lock();
@@ -142,7 +142,7 @@ impl ProcessState {
         self.threads.iter().for_each(|task| task.notify());
     }
 
-    fn remove_pending(&mut self, set: SignalSet) {
+    pub fn remove_pending(&mut self, set: SignalSet) {
         self.pending.remove(set);
         self.threads.iter().for_each(|task| task.signals.lock().pending.remove(set));
     }

@@ -60,7 +60,7 @@ pub struct Mm {
 
 /// What the lock of an address space guards.
 pub(super) struct State {
-    vmas: VmaMap,
+    pub(super) vmas: VmaMap,
     pub(super) table: PageTable,
     layout: Layout,
     limits: Limits,

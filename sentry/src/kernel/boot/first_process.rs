@@ -1,0 +1,238 @@
+//! The container's first process.
+
+use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+
+use guest_abi::container::ProcessSpec;
+
+use super::{StartFailure, environment};
+use crate::{
+    errno::Errno,
+    kernel::{
+        Credentials, Current, Kernel, Limit, Limits, Resource,
+        clone::{self, FirstTask},
+    },
+    loader,
+    mm::Mm,
+    platform::UserContext,
+    tty::{self, WindowSize},
+    vfs::{
+        Caller, FdTable, File, FsContext, Namespace, OpenFile, OpenFlags, Path, WalkContext,
+        WalkFlags, operations, walk,
+    },
+};
+
+type Result<T> = core::result::Result<T, StartFailure>;
+
+/// Umask of a container that does not say.
+const DEFAULT_UMASK: u32 = 0o022;
+
+/// Makes the first task, about to execute its first instruction.
+pub async fn prepare(kernel: &Arc<Kernel>) -> Result<Current> {
+    let spec = &kernel.boot_info().container.process;
+    let namespace = crate::vfs::boot::mount(kernel).await?;
+    kernel.mounts.call_once(|| namespace.clone());
+    let credentials = Arc::new(credentials(spec));
+    let fs = fs_context(kernel, namespace, spec).await?;
+    let mm = Mm::new(kernel.platform.clone(), kernel.frames.clone(), kernel.random.next_u64())
+        .map_err(|errno| StartFailure::new("cannot make an address space", errno))?;
+    let first = FirstTask {
+        mm,
+        files: FdTable::new(),
+        fs,
+        context: UserContext::new(kernel.platform.extended_state_size()),
+        credentials,
+        limits: limits(spec)?,
+    };
+    let mut current = clone::first_task(kernel, first)
+        .map_err(|errno| StartFailure::new("cannot make the first process", errno))?;
+    open_standard_streams(&current, spec).await?;
+    execute(&mut current, spec).await?;
+    Ok(current)
+}
+
+fn credentials(spec: &ProcessSpec) -> Credentials {
+    let mut credentials =
+        Credentials::new(spec.uid, spec.gid, &spec.additional_gids, spec.capabilities);
+    credentials.no_new_privileges = spec.no_new_privileges;
+    credentials
+}
+
+fn limits(spec: &ProcessSpec) -> Result<Limits> {
+    let mut limits = Limits::default();
+    for limit in &spec.rlimits {
+        let resource = Resource::from_number(limit.resource)
+            .map_err(|errno| StartFailure::new("unknown resource limit", errno))?;
+        limits.set(resource, Limit { soft: limit.soft, hard: limit.hard });
+    }
+    Ok(limits)
+}
+
+/// Root and working directory; the latter is made if it is missing.
+async fn fs_context(
+    kernel: &Arc<Kernel>,
+    namespace: Arc<Namespace>,
+    spec: &ProcessSpec,
+) -> Result<Arc<FsContext>> {
+    let umask = u16::try_from(spec.umask.unwrap_or(DEFAULT_UMASK) & 0o777).unwrap_or(0);
+    let fs = FsContext::new(namespace, umask);
+    let name = spec.working_directory.as_bytes();
+    if !name.is_empty() {
+        let directory = make_working_directory(kernel, &fs, name).await.map_err(|errno| {
+            let name = &spec.working_directory;
+            StartFailure::new(format!("chdir to cwd (\"{name}\")"), errno)
+        })?;
+        fs.set_working_directory(directory);
+    }
+    Ok(fs)
+}
+
+async fn make_working_directory(
+    kernel: &Arc<Kernel>,
+    fs: &FsContext,
+    name: &[u8],
+) -> crate::errno::Result<Path> {
+    let credentials = Credentials::kernel();
+    let root = fs.root();
+    let context = kernel_context(kernel, &credentials, &root);
+    let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
+    for (end, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'/').skip(1) {
+        let parent = name.get(..end).unwrap_or_default();
+        ignore_existing(operations::make_directory(&context, &root, parent, 0o755).await)?;
+    }
+    if walk(&context, &root, name, flags).await == Err(Errno::ENOENT) {
+        operations::make_directory(&context, &root, name, 0o755).await?;
+    }
+    walk(&context, &root, name, flags).await
+}
+
+fn ignore_existing<T>(outcome: crate::errno::Result<T>) -> crate::errno::Result<()> {
+    match outcome {
+        Ok(_) | Err(Errno::EEXIST | Errno::EROFS | Errno::EISDIR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A context in which the kernel itself acts.
+fn kernel_context<'a>(
+    kernel: &'a Arc<Kernel>,
+    credentials: &'a Credentials,
+    root: &'a Path,
+) -> WalkContext<'a> {
+    WalkContext { caller: Caller { kernel, task: None, credentials }, root, umask: 0 }
+}
+
+/// Opens descriptors 0, 1 and 2: the terminal, which becomes the controlling one, or the console's
+/// byte streams.
+async fn open_standard_streams(current: &Current, spec: &ProcessSpec) -> Result<()> {
+    let failed = |errno| StartFailure::new("cannot open the standard streams", errno);
+    let console = current.kernel.console.get().ok_or_else(|| failed(Errno::ENODEV))?;
+    let streams: [Arc<OpenFile>; 3] = if spec.terminal {
+        let (rows, columns) = spec.terminal_size.unwrap_or_default();
+        let window = WindowSize { rows, columns, ..WindowSize::default() };
+        let terminal = tty::console::attach(&current.kernel, console, window);
+        let file = open_terminal(current, terminal).await.map_err(failed)?;
+        [file.clone(), file.clone(), file]
+    } else {
+        let open = |file: Arc<dyn File>, flags| OpenFile::new(file, None, flags);
+        [
+            open(console.input().clone(), OpenFlags::empty()),
+            open(console.output().clone(), OpenFlags::WRITE_ONLY),
+            open(console.error().clone(), OpenFlags::WRITE_ONLY),
+        ]
+    };
+    let limit = current.process().limit(Resource::OpenFiles).soft;
+    for stream in streams {
+        current.files.install(stream, false, limit).map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn open_terminal(
+    current: &Current,
+    terminal: Arc<tty::Terminal>,
+) -> crate::errno::Result<Arc<OpenFile>> {
+    let credentials = current.credentials();
+    let caller = Caller {
+        kernel: &current.kernel,
+        task: Some(&current.task),
+        credentials: &credentials,
+    };
+    let file = tty::TerminalFile::open(terminal, caller, OpenFlags::READ_WRITE)?;
+    let root = current.fs.root();
+    let own = Credentials::kernel();
+    let context = kernel_context(&current.kernel, &own, &root);
+    // A container without /dev has no name for its terminal.
+    let path = walk(&context, &root, b"/dev/console", WalkFlags::FOLLOW).await.ok();
+    Ok(OpenFile::new(file, path, OpenFlags::READ_WRITE))
+}
+
+/// Finds the program and loads it.
+async fn execute(current: &mut Current, spec: &ProcessSpec) -> Result<()> {
+    let program = spec.arguments.first().map_or("", String::as_str);
+    let failed = |errno| StartFailure::new(format!("exec: \"{program}\""), errno);
+    let environment = complete_environment(current, spec).await;
+    let (file, name) = find_program(current, &environment, program).await?;
+    let bytes = |list: &[String]| -> Vec<Vec<u8>> {
+        list.iter().map(|string| string.as_bytes().to_vec()).collect()
+    };
+    let (arguments, environment) = (bytes(&spec.arguments), bytes(&environment));
+    current.execute(file, name.into_bytes(), arguments, environment).await.map_err(failed)
+}
+
+/// Opens the first candidate that is a program. As execvp(3), a file that may not be executed does
+/// not end the search, but is what the search fails with.
+async fn find_program(
+    current: &Current,
+    environment: &[String],
+    program: &str,
+) -> Result<(Arc<OpenFile>, String)> {
+    let credentials = current.credentials();
+    let (root, directory) = (current.fs.root(), current.fs.working_directory());
+    let context = WalkContext {
+        caller: Caller {
+            kernel: &current.kernel,
+            task: Some(&current.task),
+            credentials: &credentials,
+        },
+        root: &root,
+        umask: 0,
+    };
+    let mut error = Errno::ENOENT;
+    for candidate in environment::candidates(environment, program) {
+        match loader::open_program(&context, &directory, candidate.as_bytes()).await {
+            Ok(file) => return Ok((file, candidate)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) if !program.contains('/') => {}
+            Err(errno) => error = errno,
+        }
+    }
+    let cause = if error == Errno::ENOENT && !program.contains('/') {
+        format!("exec: \"{program}\": executable file not found in $PATH")
+    } else {
+        format!("exec: \"{program}\"")
+    };
+    Err(StartFailure::new(cause, error))
+}
+
+/// The environment of the specification, with HOME as the user table says if it is missing.
+async fn complete_environment(current: &Current, spec: &ProcessSpec) -> Vec<String> {
+    let mut complete = spec.environment.clone();
+    if environment::value(&complete, "HOME").is_none() {
+        let passwd = read_user_table(current).await.unwrap_or_default();
+        let home = environment::home_directory(&passwd, spec.uid).unwrap_or("/");
+        complete.push(format!("HOME={home}"));
+    }
+    complete
+}
+
+async fn read_user_table(current: &Current) -> crate::errno::Result<String> {
+    const MAX_SIZE: usize = 1 << 20;
+    let credentials = Credentials::kernel();
+    let root = current.fs.root();
+    let context = kernel_context(&current.kernel, &credentials, &root);
+    let flags = OpenFlags::empty();
+    let file = operations::open_regular(&context, &root, b"/etc/passwd", flags).await?;
+    let mut bytes = vec![0; MAX_SIZE];
+    let length = loader::read_file(&current.kernel, &file, 0, &mut bytes).await?;
+    bytes.truncate(length);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

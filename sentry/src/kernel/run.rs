@@ -1,0 +1,200 @@
+//! The life of a task: run user code, serve what stopped it, deliver signals.
+
+use alloc::sync::Arc;
+use core::{future::Future, pin::pin};
+
+use super::{
+    Activity, Current, Kernel, Task, WaitStatus, executor, exit,
+    signal::{FaultRecord, Signal, SignalInfo, code},
+    yield_now,
+};
+use crate::{
+    errno::Errno,
+    mm::Fault,
+    platform::{Access, Exception, Trap},
+    syscalls,
+};
+
+/// How long a task runs on while others of its executor wait, in nanoseconds.
+const TIME_SLICE: u64 = 4_000_000;
+
+/// The future of a task.
+pub(super) async fn run(current: Current) {
+    let (task, kernel) = (current.task.clone(), current.kernel.clone());
+    accounted(&task, &kernel, live(current)).await;
+}
+
+async fn live(mut current: Current) {
+    while current.ending.is_none() {
+        if current.task.has_deliverable_signal() {
+            current.deliver_signals().await;
+            continue;
+        }
+        match current.run_user() {
+            Trap::Syscall => current.serve_call().await,
+            Trap::PageFault { address, access } => current.serve_fault(address, access).await,
+            Trap::Exception(exception) => current.raise(exception),
+            Trap::Interrupted => current.give_way().await,
+            Trap::Lost => current.process().end(WaitStatus::killed(Signal::KILL, false)),
+        }
+    }
+    exit::exit(current).await;
+}
+
+/// Counts the time in which `future` is polled as `task`'s.
+async fn accounted(task: &Task, kernel: &Kernel, future: impl Future<Output = ()> + Send) {
+    let mut future = pin!(future);
+    core::future::poll_fn(|context| {
+        task.accounting.resume(kernel.platform.monotonic_nanoseconds());
+        let outcome = future.as_mut().poll(context);
+        task.accounting.suspend(kernel.platform.monotonic_nanoseconds());
+        outcome
+    })
+    .await;
+}
+
+impl Current {
+    /// Runs user code until it traps. Whoever wants the executor after the activity was set
+    /// interrupts it; what came before is seen here.
+    fn run_user(&mut self) -> Trap {
+        let executor = self.task.runnable.executor();
+        self.kernel.scheduler.set_activity(executor, Activity::User);
+        let start = self.kernel.platform.monotonic_nanoseconds();
+        let slice_end = self.slice_end(start);
+        let kernel = &self.kernel;
+        let deadline = earliest(kernel.timers.next_deadline(), slice_end);
+        let due = deadline.is_some_and(|deadline| deadline <= start);
+        let trap = if due || self.task.has_deliverable_signal() {
+            Trap::Interrupted
+        } else {
+            kernel.platform.run_user(executor, self.mm.space(), &mut self.context, deadline)
+        };
+        let end = kernel.platform.monotonic_nanoseconds();
+        self.task.accounting.add_user(end.saturating_sub(start));
+        kernel.scheduler.set_activity(executor, Activity::Kernel);
+        trap
+    }
+
+    /// When to give way: a time slice after others were first seen to wait.
+    fn slice_end(&mut self, now: u64) -> Option<u64> {
+        let executor = self.task.runnable.executor();
+        if !self.kernel.scheduler.has_others(executor) {
+            self.slice_end = None;
+        } else if self.kernel.scheduler.idle_executor().is_some() {
+            return Some(now);
+        } else if self.slice_end.is_none() {
+            self.slice_end = Some(now + TIME_SLICE);
+        }
+        self.slice_end
+    }
+
+    async fn serve_call(&mut self) {
+        let result = syscalls::dispatch(self).await;
+        self.restart_deadline = self.restart_deadline.filter(|_| {
+            result == Err(Errno::ERESTART_RESTARTBLOCK)
+        });
+        let value = match result {
+            Ok(value) => value,
+            Err(errno) => {
+                self.interrupted_call = errno.is_restart().then_some(errno);
+                errno.return_value()
+            }
+        };
+        self.context.registers.rax = value;
+        self.finish_call(result.err());
+    }
+
+    /// Without an interruption a temporary signal mask ends with the call; otherwise after the
+    /// delivery.
+    fn finish_call(&mut self, error: Option<Errno>) {
+        let interrupted = error.is_some_and(|errno| errno.is_restart() || errno == Errno::EINTR);
+        if interrupted {
+            // Also when somebody else took the signal meanwhile: the call must be restarted.
+            self.task.notify();
+        } else if let Some(mask) = self.saved_mask.take() {
+            self.task.set_blocked_signals(mask);
+        }
+    }
+
+    async fn serve_fault(&mut self, address: u64, access: Option<Access>) {
+        self.task.accounting.count_fault();
+        let Err(fault) = self.mm.fault(address, access).await else { return };
+        self.fault = FaultRecord {
+            trap_number: 14,
+            error_code: page_fault_error(&fault, access),
+            address,
+        };
+        self.task.force(match fault {
+            Fault::NotMapped => SignalInfo::fault(Signal::SEGV, code::SEGV_MAPERR, address),
+            Fault::NotPermitted => SignalInfo::fault(Signal::SEGV, code::SEGV_ACCERR, address),
+            Fault::BusError => SignalInfo::fault(Signal::BUS, code::BUS_ADRERR, address),
+            Fault::OutOfMemory => SignalInfo::kernel(Signal::KILL),
+        });
+    }
+
+    fn raise(&mut self, exception: Exception) {
+        let rip = self.context.registers.rip;
+        let (trap_number, info) = match exception {
+            Exception::DivideError => (0, SignalInfo::fault(Signal::FPE, code::FPE_INTDIV, rip)),
+            Exception::Debug => (1, SignalInfo::fault(Signal::TRAP, code::TRAP_TRACE, rip)),
+            Exception::Breakpoint => (3, SignalInfo::kernel(Signal::TRAP)),
+            Exception::Overflow => (4, SignalInfo::kernel(Signal::SEGV)),
+            Exception::InvalidOpcode => (6, SignalInfo::fault(Signal::ILL, code::ILL_ILLOPN, rip)),
+            Exception::GeneralProtection => (13, SignalInfo::kernel(Signal::SEGV)),
+            Exception::FloatingPoint => (16, SignalInfo::fault(Signal::FPE, code::FPE_FLTINV, rip)),
+            Exception::AlignmentCheck => (17, SignalInfo::fault(Signal::BUS, code::BUS_ADRALN, 0)),
+            Exception::BusError => (14, SignalInfo::fault(Signal::BUS, code::BUS_ADRERR, 0)),
+        };
+        self.fault = FaultRecord { trap_number, error_code: 0, address: 0 };
+        self.task.force(info);
+    }
+
+    /// The executor was interrupted or the time slice is over: lets timers, drivers and other
+    /// tasks go first, and moves to an idle executor if there is one and others wait here.
+    async fn give_way(&mut self) {
+        executor::poll_events(&self.kernel);
+        let executor = self.task.runnable.executor();
+        if !self.kernel.scheduler.has_others(executor) {
+            return;
+        }
+        if let Some(idle) = self.kernel.scheduler.idle_executor() {
+            self.save_extended_state();
+            self.task.runnable.set_executor(idle);
+        }
+        self.slice_end = None;
+        self.task.accounting.count_switch(false);
+        yield_now().await;
+    }
+
+    /// Brings the vector state into `context.extended`.
+    pub(super) fn save_extended_state(&mut self) {
+        let executor = self.task.runnable.executor();
+        self.kernel.platform.save_extended_state(executor, &mut self.context);
+    }
+}
+
+fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
+}
+
+/// The error code that the processor pushes for a page fault (Intel SDM volume 3, 4.7).
+fn page_fault_error(fault: &Fault, access: Option<Access>) -> u64 {
+    const PRESENT: u64 = 1;
+    const WRITE: u64 = 2;
+    const USER: u64 = 4;
+    const FETCH: u64 = 16;
+    let present = if matches!(fault, Fault::NotPermitted) { PRESENT } else { 0 };
+    let kind = match access {
+        Some(Access::Write) => WRITE,
+        Some(Access::Execute) => FETCH,
+        Some(Access::Read) | None => 0,
+    };
+    USER | present | kind
+}
+
+/// Starts the future of a task that was registered.
+pub(super) fn start(current: Current) {
+    let (kernel, runnable): (Arc<Kernel>, _) =
+        (current.kernel.clone(), current.task.runnable.clone());
+    kernel.scheduler.start(&runnable, alloc::boxed::Box::pin(run(current)));
+}

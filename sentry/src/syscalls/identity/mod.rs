@@ -1,0 +1,4 @@
+//! Identity calls.
+
+pub mod capabilities;
+pub mod ids;
