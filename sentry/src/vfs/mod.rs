@@ -18,6 +18,10 @@ mod path;
 pub mod permission;
 mod sleep_mutex;
 mod state;
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use anonymous::Anonymous;

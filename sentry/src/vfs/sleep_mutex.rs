@@ -18,16 +18,12 @@ pub struct SleepGuard<'a>(&'a SleepMutex);
 impl SleepMutex {
     /// An unlocked mutex.
     pub const fn new() -> Self {
-        Self {
-            locked: AtomicBool::new(false),
-            waiting: AtomicU32::new(0),
-            queue: WaitQueue::new(),
-        }
+        Self { locked: AtomicBool::new(false), waiting: AtomicU32::new(0), queue: WaitQueue::new() }
     }
 
     /// Takes it if it is free.
     pub fn try_lock(&self) -> Option<SleepGuard<'_>> {
-        (!self.locked.swap(true, Ordering::SeqCst)).then_some(SleepGuard(self))
+        (!self.locked.swap(true, Ordering::SeqCst)).then(|| SleepGuard(self))
     }
 
     /// Takes it, sleeping until it is free. The wait ends by no signal: holders are brief.
@@ -36,9 +32,7 @@ impl SleepMutex {
             return guard;
         }
         let _waiting = Waiting::new(&self.waiting);
-        self.queue
-            .wait_until(PollEvents::OUT, || self.try_lock())
-            .await
+        self.queue.wait_until(PollEvents::OUT, || self.try_lock()).await
     }
 }
 

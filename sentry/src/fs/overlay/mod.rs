@@ -14,6 +14,8 @@ mod copy_up;
 mod directory;
 mod file;
 mod inode;
+#[cfg(test)]
+mod tests;
 
 use alloc::{boxed::Box, sync::Arc};
 
