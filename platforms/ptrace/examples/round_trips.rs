@@ -35,13 +35,13 @@ fn main() {
     let bare = platform.measure_bare_stop(EXECUTOR, ROUNDS).unwrap();
     report("bare PTRACE_SYSEMU stop", bare);
     report("system call through run_user", system_calls(&platform));
+    report("reused address space, first trap, its end", spaces(&platform, 1));
+    report("the same, 64 at once, so most are new", spaces(&platform, 64));
     for pages in [1, 16, 64] {
         let (fault, touch) = faults(&platform, pages);
         report(&format!("fault that maps {pages:2} pages"), fault);
         report("  of which per page", touch);
     }
-    report("new address space, first trap, and its end", spaces(&platform, 1));
-    report("the same, 32 at once", spaces(&platform, 32));
 }
 
 fn report(what: &str, time: Duration) {

@@ -6,7 +6,8 @@
 //!
 //! So an executor pins itself to the processor it is on, and its stub threads follow. Which one
 //! that is stays the host's choice: an executor is free whenever it is idle, and for one round
-//! trip after each tick of the keeper, in which the host may move it where there is room.
+//! trip after each tick of the keeper, in which the host may move it where there is room. The
+//! keeper does the same while it has jobs.
 
 use std::cell::RefCell;
 
@@ -39,6 +40,22 @@ pub fn settle(ticks: u32) -> Option<usize> {
         }
         placement.pinned
     })
+}
+
+/// Pins the calling thread, if it is free, until [`release`].
+pub fn stay() {
+    PLACEMENT.with_borrow_mut(|placement| {
+        if placement.pinned.is_none() {
+            placement.pin(0);
+        }
+    });
+}
+
+/// Moves the stopped thread `tid` to where the calling thread is pinned, if it is.
+pub fn bring(tid: Tid) {
+    if let Some(processor) = PLACEMENT.with_borrow(|placement| placement.pinned) {
+        move_stub(tid, processor);
+    }
 }
 
 /// Lets the host choose where the calling thread wakes up next.

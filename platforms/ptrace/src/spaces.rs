@@ -157,7 +157,7 @@ impl Spaces {
     /// Executes the first `count` commands of the command page of `process` in its leader.
     pub fn run_batch(&self, process: &StubProcess, count: usize) -> BatchEnd {
         let leader = Tracee(process.leader());
-        self.keeper.call(move || leader.run_batch(count)).unwrap_or(BatchEnd::Lost)
+        self.keeper.call(move || leader.bring().run_batch(count)).unwrap_or(BatchEnd::Lost)
     }
 }
 

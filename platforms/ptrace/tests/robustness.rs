@@ -192,3 +192,40 @@ fn host_signals_do_not_reach_user_code() {
         assert!(sandbox.wait().unwrap().success());
     }
 }
+
+/// Number of times the keeper thread of this process has slept.
+fn keeper_sleeps() -> u64 {
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let mut statuses =
+        threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("status")).ok());
+    let status = statuses.find(|status| status.starts_with("Name:\tkeeper\n")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_idle_sandbox_does_nothing() {
+    let sandbox = in_own_process("an_idle_sandbox_does_nothing", || {
+        let platform = platform(1);
+        let space = space(&platform, &SYSCALL);
+        let mut task = task(&platform);
+        assert_eq!(run(&platform, EXECUTOR, space, &mut task), Trap::Syscall);
+        let sleep = |milliseconds: u64| {
+            let deadline = platform.monotonic_nanoseconds() + milliseconds * 1_000_000;
+            while platform.monotonic_nanoseconds() < deadline {
+                platform.idle(EXECUTOR, Some(deadline));
+            }
+        };
+        // The keeper looks once or twice more before it goes off duty.
+        let mut before = keeper_sleeps();
+        until(|| {
+            sleep(30);
+            std::mem::replace(&mut before, keeper_sleeps()) == keeper_sleeps()
+        });
+        sleep(100);
+        assert_eq!(keeper_sleeps(), before);
+    });
+    if let Some(mut sandbox) = sandbox {
+        assert!(sandbox.wait().unwrap().success());
+    }
+}

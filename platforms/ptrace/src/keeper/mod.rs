@@ -31,6 +31,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::{
     clock,
     executor::{Executor, NEVER, ring, wait_for_event, wakeable_by},
+    placement,
 };
 
 /// Length of a time slice.
@@ -151,11 +152,11 @@ impl Watch {
     fn do_jobs(&self) {
         loop {
             let job = self.shared.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            match job {
-                Some(job) => job(),
-                None => return,
-            }
+            let Some(job) = job else { break };
+            placement::stay();
+            job();
         }
+        placement::release();
     }
 
     /// Interrupts whoever is due; answers when to look again, after `now`.

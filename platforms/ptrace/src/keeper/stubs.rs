@@ -40,7 +40,7 @@ fn empty(template: Tid, commands: &CommandPages) -> bool {
 /// Makes a stub process with command page `page`; its leader's id.
 pub fn fork_process(template: Tid, commands: &CommandPages, page: u32) -> Option<Tid> {
     commands.write(TEMPLATE_PAGE, [Command::fork()].into_iter());
-    let child = make_child(Tracee(template)).ok()??;
+    let child = make_child(Tracee(template).bring()).ok()??;
     // It sees the template's page up to the last command.
     let own = [Command::die_with_parent(), Command::map_commands(page)];
     if run(child, commands, TEMPLATE_PAGE, own) {
@@ -53,7 +53,7 @@ pub fn fork_process(template: Tid, commands: &CommandPages, page: u32) -> Option
 /// Makes a thread in the process of `leader`, whose command page is `page`. It waits for a tracer.
 pub fn clone_thread(leader: Tid, commands: &CommandPages, page: u32) -> Option<Tid> {
     commands.write(page, [Command::clone_thread()].into_iter());
-    let thread = make_child(Tracee(leader)).ok()??;
+    let thread = make_child(Tracee(leader).bring()).ok()??;
     if Tracee(thread).release().is_err() {
         // Only a process that is being killed gets here.
         sys::kill(leader);

@@ -73,6 +73,12 @@ impl Tracee {
         }))
     }
 
+    /// Moves it to the processor that the calling thread is pinned to, if it is.
+    pub fn bring(self) -> Self {
+        placement::bring(self.0);
+        self
+    }
+
     /// Lets a thread that the calling thread traces go, to wait for another tracer.
     pub fn release(self) -> io::Result<()> {
         sys::set_registers(self.0, &registers::for_pause())?;
