@@ -11,8 +11,8 @@ mod user_buffers;
 mod vma;
 
 pub use address_space::{
-    Advice, Fault, Layout, Limits, MapRequest, MapSource, Mapping, Mm, Placement, RemapTarget,
-    Statistics, TryFault,
+    Advice, Fault, FilePart, Layout, Limits, MapRequest, MapSource, Mapping, Mm, Placement,
+    RemapTarget, Statistics, TryFault,
 };
 pub use futex_key::FutexKey;
 pub use page_cache::{PageBacking, PageCache, PageMiss};

@@ -4,6 +4,7 @@ mod arguments;
 pub mod fs;
 pub mod futex;
 pub mod identity;
+pub mod mm;
 pub mod process;
 pub mod scheduling;
 pub mod signal;

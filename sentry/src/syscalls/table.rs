@@ -105,6 +105,10 @@ syscall_table! {
     5 fstat(descriptor: FileDescriptor, buffer: UserAddress) => async fs::stat::fstat, Full, "";
     6 lstat(name: UserAddress, buffer: UserAddress) => async fs::stat::lstat, Full, "";
     8 lseek(descriptor: FileDescriptor, offset: i64, whence: u32) => async fs::seek::lseek, Full, "";
+    9 mmap(address: u64, length: u64, protection: u64, flags: u32, descriptor: FileDescriptor, offset: u64) => boxed mm::map::mmap, Partial, "no huge pages";
+    10 mprotect(address: u64, length: u64, protection: u64) => sync mm::map::mprotect, Full, "";
+    11 munmap(address: u64, length: u64) => sync mm::map::munmap, Full, "";
+    12 brk(address: UserAddress) => sync mm::map::brk, Full, "";
     13 rt_sigaction(signal: i32, action: UserAddress, old: UserAddress, size: usize) => async signal::action::rt_sigaction, Full, "";
     14 rt_sigprocmask(how: i32, set: UserAddress, old: UserAddress, size: usize) => async signal::action::rt_sigprocmask, Full, "";
     15 rt_sigreturn() => boxed signal::action::rt_sigreturn, Full, "";
@@ -115,6 +119,10 @@ syscall_table! {
     20 writev(descriptor: FileDescriptor, vectors: UserAddress, count: u64) => boxed fs::read_write::writev, Full, "";
     21 access(name: UserAddress, mode: u32) => boxed fs::stat::access, Full, "";
     24 sched_yield() => async scheduling::sched_yield, Full, "";
+    25 mremap(address: u64, old_length: u64, new_length: u64, flags: u64, new_address: u64) => sync mm::map::mremap, Partial, "an old length of 0 is refused";
+    26 msync(address: u64, length: u64, flags: u32) => boxed mm::sync::msync, Full, "";
+    27 mincore(address: u64, length: u64, vector: UserAddress) => boxed mm::sync::mincore, Full, "";
+    28 madvise(address: u64, length: u64, advice: u32) => boxed mm::advise::madvise, Partial, "no merging, poisoning and collapsing";
     32 dup(descriptor: FileDescriptor) => sync fs::descriptors::dup, Full, "";
     33 dup2(old: FileDescriptor, new: FileDescriptor) => sync fs::descriptors::dup2, Full, "";
     34 pause() => async signal::wait::pause, Full, "";
@@ -205,6 +213,10 @@ syscall_table! {
     146 sched_get_priority_max(policy: u32) => sync scheduling::sched_get_priority_max, Full, "";
     147 sched_get_priority_min(policy: u32) => sync scheduling::sched_get_priority_min, Full, "";
     148 sched_rr_get_interval(tid: i32, interval: UserAddress) => boxed scheduling::sched_rr_get_interval, Full, "";
+    149 mlock(address: u64, length: u64) => boxed mm::lock::mlock, Full, "";
+    150 munlock(address: u64, length: u64) => sync mm::lock::munlock, Full, "";
+    151 mlockall(flags: u32) => boxed mm::lock::mlockall, Full, "";
+    152 munlockall() => sync mm::lock::munlockall, Full, "";
     157 prctl(operation: i32, argument: u64, argument3: u64, argument4: u64, argument5: u64) => boxed process::control::prctl, Partial, "no seccomp, no PR_SET_MM";
     158 arch_prctl(operation: i32, argument: u64) => boxed process::control::arch_prctl, Partial, "FS and GS base only";
     160 setrlimit(resource: u32, limit: UserAddress) => boxed process::limits::setrlimit, Full, "";
@@ -284,6 +296,7 @@ syscall_table! {
     318 getrandom(buffer: UserAddress, length: usize, flags: u32) => boxed system::getrandom, Full, "";
     319 memfd_create(name: UserAddress, flags: u32) => boxed fs::memfd::memfd_create, Partial, "no huge pages";
     322 execveat(directory: FileDescriptor, path: UserAddress, arguments: UserAddress, environment: UserAddress, flags: u32) => boxed process::exec::execveat, Partial, "capabilities of files are not used";
+    325 mlock2(address: u64, length: u64, flags: u32) => boxed mm::lock::mlock2, Full, "";
     326 copy_file_range(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32) => boxed fs::transfer::copy_file_range, Full, "";
     327 preadv2(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64, offset_high: u64, flags: u32) => boxed fs::read_write::preadv2, Full, "";
     328 pwritev2(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64, offset_high: u64, flags: u32) => boxed fs::read_write::pwritev2, Full, "";

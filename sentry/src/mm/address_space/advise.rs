@@ -5,9 +5,13 @@ use super::*;
 /// What madvise(2) asks for; advice without effect here is not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// MADV_DONTNEED and MADV_FREE: drop the pages; private ones read as zeros again, those of
-    /// files come from the file.
+    /// MADV_DONTNEED: drop the pages; private ones read as zeros again, those of files come from
+    /// the file.
     DontNeed,
+    /// MADV_DONTNEED_LOCKED: the same, locked or not.
+    DontNeedLocked,
+    /// MADV_FREE: the same for private anonymous memory, where Linux would wait for pressure.
+    Free,
     /// MADV_DONTFORK.
     DontFork,
     /// MADV_DOFORK.
@@ -29,31 +33,23 @@ impl Mm {
     ///
     /// # Errors
     /// EINVAL for an unaligned address or advice that does not suit the mapping, ENOMEM if a part
-    /// is not mapped (the rest is advised all the same).
+    /// is not mapped (the rest is advised all the same), EOPNOTSUPP for a hole in a file that is
+    /// kept elsewhere.
     pub fn advise(&self, address: u64, length: u64, advice: Advice) -> Result<()> {
         let range = self.user_range(address, length).ok_or(Errno::EINVAL)?;
         let mut state = self.state.write();
         let is_covered = state.vmas.covers(&range);
-        let suits = |vma: &Vma| match advice {
-            Advice::DontNeed => !vma.flags.contains(VmaFlags::LOCKED),
-            Advice::WipeOnFork => vma.is_private_anonymous(),
-            Advice::Remove => !vma.is_private() && vma.protection.contains(Protection::WRITE),
-            _ => true,
-        };
-        if !state.vmas.overlapping(&range).all(suits) {
+        if !state.vmas.overlapping(&range).all(|vma| advice.suits(vma)) {
             return Err(Errno::EINVAL);
         }
         match advice {
-            Advice::DontNeed => self.clear_pages(&mut state.table, &range),
+            Advice::DontNeed | Advice::DontNeedLocked | Advice::Free => {
+                self.clear_pages(&mut state.table, &range);
+            }
             Advice::Remove => {
-                let holes = shared_parts(&state.vmas, &range);
+                let parts = state.file_parts(&range, true);
                 drop(state);
-                for (cache, offset, length) in holes {
-                    if cache.tracks_writes() {
-                        return Err(Errno::EOPNOTSUPP);
-                    }
-                    cache.punch_hole(offset, length);
-                }
+                punch_holes(&parts)?;
             }
             _ => {
                 state.check_area_count()?;
@@ -62,31 +58,26 @@ impl Mm {
         }
         if is_covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
+}
 
-    /// The file ranges (cache, offset, length) mapped in `length` bytes from `address`; for
-    /// msync(2) and MADV_WILLNEED. With `shared_only`, without private mappings.
-    ///
-    /// # Errors
-    /// EINVAL for an unaligned address, ENOMEM if a part is not mapped.
-    pub fn file_ranges(
-        &self,
-        address: u64,
-        length: u64,
-        shared_only: bool,
-    ) -> Result<alloc::vec::Vec<(Arc<crate::mm::PageCache>, u64, u64)>> {
-        if !address.is_multiple_of(PAGE) {
-            return Err(Errno::EINVAL);
-        }
-        let range = self.user_range(address, length).ok_or(Errno::ENOMEM)?;
-        let state = self.state.read();
-        if !state.vmas.covers(&range) {
-            return Err(Errno::ENOMEM);
-        }
-        Ok(file_parts(&state.vmas, &range, |vma| !shared_only || !vma.is_private()))
+fn punch_holes(parts: &[FilePart]) -> Result<()> {
+    if parts.iter().any(|part| part.cache.tracks_writes()) {
+        return Err(Errno::EOPNOTSUPP);
     }
+    parts.iter().for_each(|part| part.cache.punch_hole(part.offset, part.length));
+    Ok(())
 }
 
 impl Advice {
+    const fn suits(self, vma: &Vma) -> bool {
+        match self {
+            Self::DontNeed => !vma.flags.contains(VmaFlags::LOCKED),
+            Self::Free | Self::WipeOnFork => vma.is_private_anonymous(),
+            Self::Remove => !vma.is_private() && vma.protection.contains(Protection::WRITE),
+            _ => true,
+        }
+    }
+
     fn change_flags(self, flags: &mut VmaFlags) {
         match self {
             Self::DontFork => flags.insert(VmaFlags::DONT_FORK),
@@ -95,29 +86,7 @@ impl Advice {
             Self::KeepOnFork => flags.remove(VmaFlags::WIPE_ON_FORK),
             Self::DontDump => flags.insert(VmaFlags::DONT_DUMP),
             Self::DoDump => flags.remove(VmaFlags::DONT_DUMP),
-            Self::DontNeed | Self::Remove => {}
+            Self::DontNeed | Self::DontNeedLocked | Self::Free | Self::Remove => {}
         }
     }
-}
-
-fn shared_parts(
-    vmas: &VmaMap,
-    range: &Range<u64>,
-) -> alloc::vec::Vec<(Arc<crate::mm::PageCache>, u64, u64)> {
-    file_parts(vmas, range, |vma| !vma.is_private())
-}
-
-fn file_parts(
-    vmas: &VmaMap,
-    range: &Range<u64>,
-    wanted: impl Fn(&Vma) -> bool,
-) -> alloc::vec::Vec<(Arc<crate::mm::PageCache>, u64, u64)> {
-    vmas.overlapping(range)
-        .filter(|vma| wanted(vma))
-        .filter_map(|vma| {
-            let start = vma.range.start.max(range.start);
-            let (cache, offset) = vma.cache_at(start)?;
-            Some((cache.clone(), offset, vma.range.end.min(range.end) - start))
-        })
-        .collect()
 }

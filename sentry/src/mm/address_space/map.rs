@@ -102,11 +102,12 @@ impl Mm {
         let range = self.place(&state, request.placement, length)?;
         state.check_limits(&request, length, self.frames.total_frames())?;
         let replaced = self.unmap_locked(&mut state, &range);
+        let flags = state.flags_of(&request);
         state.vmas.insert(Vma {
             range: range.clone(),
             protection: request.protection,
             allowed: request.allowed,
-            flags: effective_flags(&request),
+            flags,
             source,
             name: request.name,
         });
@@ -193,9 +194,15 @@ fn find_gap(vmas: &VmaMap, length: u64, within: Range<u64>) -> Result<Range<u64>
     Ok(start..start + length)
 }
 
-fn effective_flags(request: &MapRequest) -> VmaFlags {
-    match request.source {
-        MapSource::SharedAnonymous => request.flags | VmaFlags::SHARED,
-        _ => request.flags,
+impl State {
+    fn flags_of(&self, request: &MapRequest) -> VmaFlags {
+        let mut flags = request.flags;
+        if matches!(request.source, MapSource::SharedAnonymous) {
+            flags |= VmaFlags::SHARED;
+        }
+        if self.lock_future {
+            flags |= VmaFlags::LOCKED;
+        }
+        flags
     }
 }

@@ -13,9 +13,11 @@ mod cache_events;
 mod fault;
 mod fork;
 mod layout;
+mod lock;
 mod map;
 mod protect;
 mod remap;
+mod residency;
 mod statistics;
 mod unmap;
 
@@ -24,6 +26,7 @@ pub use fault::{Fault, TryFault};
 pub use layout::Layout;
 pub use map::{MapRequest, MapSource, Placement};
 pub use remap::RemapTarget;
+pub use residency::FilePart;
 pub use statistics::{Limits, Mapping, Statistics};
 
 use alloc::sync::{Arc, Weak};
@@ -64,6 +67,8 @@ pub(super) struct State {
     pub(super) table: PageTable,
     layout: Layout,
     limits: Limits,
+    /// New areas are locked (mlockall(2), MCL_FUTURE).
+    lock_future: bool,
 }
 
 impl Mm {
@@ -94,7 +99,7 @@ impl Mm {
             platform,
             frames,
             space,
-            state: RwLock::new(State { vmas, table, layout, limits }),
+            state: RwLock::new(State { vmas, table, layout, limits, lock_future: false }),
         }))
     }
 

@@ -132,7 +132,7 @@ fn describe(vma: &Vma) -> Mapping {
 }
 
 impl State {
-    fn pages_with(&self, condition: impl Fn(&Vma) -> bool) -> u64 {
+    pub(super) fn pages_with(&self, condition: impl Fn(&Vma) -> bool) -> u64 {
         self.vmas.iter().filter(|vma| condition(vma)).map(Vma::pages).sum()
     }
 
