@@ -68,10 +68,11 @@ fn extend(range: &mut Range<u64>, next: &Range<u64>) -> bool {
     touches
 }
 
-/// Protection as mmap(2) takes it.
+/// Protection as mmap(2) takes it. What may be executed may be read, as on processors without
+/// protection keys: the host's execute-only mappings (pkeys(7)) fault in a way of their own.
 fn host(protection: Protection) -> i32 {
-    let bit = |flag, value| if protection.contains(flag) { value } else { 0 };
-    bit(Protection::READ, libc::PROT_READ)
+    let bit = |flags, value| if protection.intersects(flags) { value } else { 0 };
+    bit(Protection::READ | Protection::EXECUTE, libc::PROT_READ)
         | bit(Protection::WRITE, libc::PROT_WRITE)
         | bit(Protection::EXECUTE, libc::PROT_EXEC)
 }
