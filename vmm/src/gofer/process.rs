@@ -3,7 +3,7 @@
 use std::{
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -84,6 +84,7 @@ pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<GoferProce
     let (channel, remote) = Channel::pair().map_err(start_failure)?;
     let mut command = Command::new(executable);
     command
+        .arg0("sandbox-vmm")
         .arg(SUBCOMMAND)
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(remote)))
