@@ -23,7 +23,8 @@ impl SleepMutex {
 
     /// Takes it if it is free.
     pub fn try_lock(&self) -> Option<SleepGuard<'_>> {
-        (!self.locked.swap(true, Ordering::SeqCst)).then(|| SleepGuard(self))
+        // No guard may exist before the lock is ours: dropping it would release the other's.
+        if self.locked.swap(true, Ordering::SeqCst) { None } else { Some(SleepGuard(self)) }
     }
 
     /// Takes it, sleeping until it is free. The wait ends by no signal: holders are brief.
