@@ -1,18 +1,223 @@
-//! The mounts of a container.
+//! The mounts a container starts with.
+//!
+//! Targets that do not exist are made, as the OCI runtime specification asks ("Mounts"). Where the
+//! root is read-only they are made in an overlay, which is closed to writes afterwards.
 
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use super::{Mount, MountFlags, Namespace};
-use crate::{
-    fs::tmpfs::{Options, Tmpfs},
-    kernel::{Kernel, StartFailure},
+use guest_abi::container::{CachePolicy, MountSource, MountSpec, RootWrites};
+
+use super::{
+    Caller, FileKind, FileSystem, Mount, MountFlags, Namespace, NewInode, NewNode, Path,
+    WalkContext, WalkFlags, lookup_child, operations, walk,
 };
+use crate::{
+    errno::{Errno, Result},
+    fs::{
+        dev, devpts,
+        gofer::GoferFileSystem,
+        overlay::Overlay,
+        tmpfs::{self, Tmpfs},
+    },
+    kernel::{Credentials, Kernel, StartFailure},
+    vfs::DeviceNumber,
+};
+
+/// Size limit of tmpfs instances that are to stay empty or hold device nodes, in bytes.
+const SMALL: u64 = 1 << 20;
 
 /// Makes the mount namespace that the boot information describes.
 ///
 /// # Errors
 /// What could not be mounted, and why.
 pub async fn mount(kernel: &Arc<Kernel>) -> Result<Arc<Namespace>, StartFailure> {
-    let root = Tmpfs::new(kernel, Options::default());
-    Ok(Namespace::new(Mount::new(root, &kernel.vfs.dentries, "tmpfs", MountFlags::empty())))
+    let container = &kernel.boot_info().container;
+    let root = root_file_system(kernel)
+        .await
+        .map_err(|errno| StartFailure::new("cannot mount the root file system", errno))?;
+    let root = Mount::new(root, &kernel.vfs.dentries, "rootfs", MountFlags::empty());
+    let namespace = Namespace::new(root);
+    for spec in &container.mounts {
+        let failure = |errno| {
+            let (destination, kind) = (&spec.destination, name_of(&spec.source));
+            StartFailure::new(format!("cannot mount {kind} at {destination}"), errno)
+        };
+        mount_one(kernel, &namespace, spec).await.map_err(failure)?;
+    }
+    restrict(kernel, &namespace).await?;
+    if container.root.writes == RootWrites::ReadOnly {
+        namespace.root().set_flags(MountFlags::READ_ONLY);
+    }
+    Ok(namespace)
+}
+
+async fn root_file_system(kernel: &Arc<Kernel>) -> Result<Arc<dyn FileSystem>> {
+    let root = &kernel.boot_info().container.root;
+    let through = root.writes == RootWrites::Through;
+    let served = GoferFileSystem::mount(kernel, root.device, root.cache, !through).await?;
+    if through {
+        return Ok(served);
+    }
+    Ok(Overlay::new(kernel, served, None))
+}
+
+/// What /proc/mounts calls the source.
+const fn name_of(source: &MountSource) -> &'static str {
+    match source {
+        MountSource::Device { .. } => "none",
+        MountSource::Tmpfs { .. } | MountSource::Dev => "tmpfs",
+        MountSource::Proc => "proc",
+        MountSource::Sysfs => "sysfs",
+        MountSource::Devpts => "devpts",
+        MountSource::Mqueue => "mqueue",
+        MountSource::Cgroup => "cgroup",
+    }
+}
+
+async fn mount_one(
+    kernel: &Arc<Kernel>,
+    namespace: &Arc<Namespace>,
+    spec: &MountSpec,
+) -> Result<()> {
+    let flags = MountFlags::from_bits_truncate(spec.flags);
+    let file_system = file_system(kernel, &spec.source, flags).await?;
+    let is_directory = file_system.root().kind() == FileKind::Directory;
+    let target = make_target(kernel, namespace, &spec.destination, is_directory).await?;
+    let source = name_of(&spec.source);
+    Mount::new(file_system, &kernel.vfs.dentries, source, flags).attach(&target)
+}
+
+async fn file_system(
+    kernel: &Arc<Kernel>,
+    source: &MountSource,
+    flags: MountFlags,
+) -> Result<Arc<dyn FileSystem>> {
+    let small = |permissions| {
+        let size = Some(SMALL);
+        Tmpfs::new(
+            kernel,
+            tmpfs::Options { size, root_permissions: permissions, ..Default::default() },
+        )
+    };
+    Ok(match source {
+        MountSource::Device { device, cache } => {
+            let read_only = flags.contains(MountFlags::READ_ONLY);
+            let cache: CachePolicy = *cache;
+            GoferFileSystem::mount(kernel, *device, cache, read_only).await?
+        }
+        MountSource::Tmpfs { size, mode } => {
+            let mode = mode.unwrap_or(0o1777) & 0o7777;
+            let root_permissions = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
+            Tmpfs::new(
+                kernel,
+                tmpfs::Options { size: *size, root_permissions, ..Default::default() },
+            )
+        }
+        MountSource::Dev => {
+            let file_system = small(0o755);
+            let console = kernel.boot_info().container.process.terminal;
+            dev::populate(&file_system.root(), console).await?;
+            file_system
+        }
+        MountSource::Devpts => devpts::new(kernel),
+        MountSource::Mqueue => small(0o1777),
+        MountSource::Proc | MountSource::Sysfs | MountSource::Cgroup => small(0o555),
+    })
+}
+
+/// The place of an absolute name, made if it is missing.
+async fn make_target(
+    kernel: &Arc<Kernel>,
+    namespace: &Arc<Namespace>,
+    name: &str,
+    is_directory: bool,
+) -> Result<Path> {
+    let credentials = Credentials::kernel();
+    let root = namespace.root().root_path().topmost();
+    let context = context(kernel, &credentials, &root);
+    let mut at = root.clone();
+    let components = components(name);
+    for (position, component) in (1..).zip(&components) {
+        let directory = is_directory || position < components.len();
+        let component = component.as_bytes();
+        at = match walk(&context, &at, component, WalkFlags::FOLLOW).await {
+            Err(Errno::ENOENT) if directory => {
+                operations::make_directory(&context, &at, component, 0o755).await?
+            }
+            Err(Errno::ENOENT) => {
+                operations::create_node(&context, &at, component, NewNode::Regular, 0o644).await?
+            }
+            found => found?,
+        };
+    }
+    if (at.inode().kind() == FileKind::Directory) != is_directory {
+        return Err(Errno::ENOTDIR);
+    }
+    Ok(at)
+}
+
+fn components(name: &str) -> Vec<&str> {
+    name.split('/').filter(|component| !component.is_empty()).collect()
+}
+
+fn context<'a>(
+    kernel: &'a Arc<Kernel>,
+    credentials: &'a Credentials,
+    root: &'a Path,
+) -> WalkContext<'a> {
+    WalkContext { caller: Caller { kernel, task: None, credentials }, root, umask: 0 }
+}
+
+/// Masks paths and makes paths read-only.
+async fn restrict(kernel: &Arc<Kernel>, namespace: &Arc<Namespace>) -> Result<(), StartFailure> {
+    let container = &kernel.boot_info().container;
+    for name in &container.masked_paths {
+        let failure = |errno| StartFailure::new(format!("cannot mask {name}"), errno);
+        if let Some(path) = find(kernel, namespace, name).await.map_err(failure)? {
+            mask(kernel, &path).await.map_err(failure)?;
+        }
+    }
+    for name in &container.readonly_paths {
+        let failure = |errno| StartFailure::new(format!("cannot protect {name}"), errno);
+        if let Some(path) = find(kernel, namespace, name).await.map_err(failure)? {
+            let view = Mount::bind(&path);
+            view.set_flags(view.flags() | MountFlags::READ_ONLY);
+            view.attach(&path).map_err(failure)?;
+        }
+    }
+    Ok(())
+}
+
+/// The place of an absolute name; `None` if there is none.
+async fn find(
+    kernel: &Arc<Kernel>,
+    namespace: &Arc<Namespace>,
+    name: &String,
+) -> Result<Option<Path>> {
+    let credentials = Credentials::kernel();
+    let root = namespace.root().root_path().topmost();
+    let context = context(kernel, &credentials, &root);
+    match walk(&context, &root, name.as_bytes(), WalkFlags::FOLLOW).await {
+        Ok(path) => Ok(Some(path)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Makes a directory read as empty, or anything else as the null device.
+async fn mask(kernel: &Arc<Kernel>, path: &Path) -> Result<()> {
+    let options =
+        tmpfs::Options { size: Some(SMALL), root_permissions: 0o755, ..Default::default() };
+    let empty = Tmpfs::new(kernel, options);
+    let cover = Mount::new(empty, &kernel.vfs.dentries, "tmpfs", MountFlags::READ_ONLY);
+    if path.inode().kind() == FileKind::Directory {
+        return cover.attach(path);
+    }
+    let null = NewNode::CharacterDevice(DeviceNumber { major: 1, minor: 3 });
+    let new = NewInode { node: null, permissions: 0o666, uid: 0, gid: 0 };
+    cover.root.inode.create(b"null", new).await?;
+    let dentry = lookup_child(&cover.root, b"null").await?;
+    let view = Mount::bind(&Path { mount: cover, dentry });
+    view.set_flags(MountFlags::empty());
+    view.attach(path)
 }

@@ -120,11 +120,11 @@ impl FdTable {
         limit: u64,
     ) -> Result<Option<Arc<OpenFile>>> {
         let index = usize::try_from(descriptor.0).map_err(|_| Errno::EBADF)?;
-        if descriptor.0.unsigned_abs() as u64 >= limit.min(MAX_DESCRIPTORS) {
+        if u64::from(descriptor.0.unsigned_abs()) >= limit.min(MAX_DESCRIPTORS) {
             return Err(Errno::EBADF);
         }
         let old = self.slots.lock().put(index, Entry { file, close_on_exec });
-        Ok(old.map(|entry| entry.file))
+        Ok(old.map(|entry| self.closed(entry.file)))
     }
 
     /// Closes `descriptor` and returns the file, which the caller drops.
@@ -133,7 +133,8 @@ impl FdTable {
     /// EBADF if it is not open.
     pub fn close(&self, descriptor: FileDescriptor) -> Result<Arc<OpenFile>> {
         let index = usize::try_from(descriptor.0).map_err(|_| Errno::EBADF)?;
-        self.slots.lock().take(index).map(|entry| entry.file).ok_or(Errno::EBADF)
+        let entry = self.slots.lock().take(index).ok_or(Errno::EBADF)?;
+        Ok(self.closed(entry.file))
     }
 
     /// Closes every descriptor from `first` to `last` and returns the files.

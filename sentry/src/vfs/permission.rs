@@ -54,11 +54,8 @@ fn capability_grants(credentials: &Credentials, file: &Attributes, wanted: Acces
         let executable = directory || file.permissions & ANY_EXECUTE != 0;
         return !wanted.contains(AccessMode::EXECUTE) || executable;
     }
-    let harmless = if directory {
-        !wanted.contains(AccessMode::WRITE)
-    } else {
-        wanted == AccessMode::READ
-    };
+    let harmless =
+        if directory { !wanted.contains(AccessMode::WRITE) } else { wanted == AccessMode::READ };
     harmless && credentials.has(Capabilities::DAC_READ_SEARCH)
 }
 
@@ -150,19 +147,15 @@ pub fn of_chown(
     let owner = credentials.fs_uid == file.uid;
     let same_user = uid.is_none_or(|uid| owner && uid == file.uid);
     let own_group = gid.is_none_or(|gid| owner && (gid == file.gid || credentials.in_group(gid)));
-    if !(same_user && own_group) && !credentials.has(Capabilities::CHOWN) {
+    let allowed = same_user && own_group || credentials.has(Capabilities::CHOWN);
+    if !allowed {
         return Err(Errno::EPERM);
     }
     let cleared = match file.kind {
         FileKind::Directory => None,
         _ => without_set_id(file.permissions),
     };
-    Ok(AttributeChange {
-        permissions: cleared,
-        uid,
-        gid,
-        ..AttributeChange::default()
-    })
+    Ok(AttributeChange { permissions: cleared, uid, gid, ..AttributeChange::default() })
 }
 
 /// The permission bits that remain when the contents or the owner change; `None` if they stay.
@@ -201,30 +194,16 @@ mod tests {
     }
 
     fn user(uid: u32, gid: u32, groups: &[u32]) -> Credentials {
-        Credentials::new(
-            uid,
-            gid,
-            groups,
-            guest_abi::container::CapabilitySets::default(),
-        )
+        Credentials::new(uid, gid, groups, guest_abi::container::CapabilitySets::default())
     }
 
     #[test]
     fn the_first_matching_class_decides() {
         let secret = file(FileKind::Regular, 0o077, 10, 20);
-        assert_eq!(
-            check(&user(10, 20, &[]), &secret, AccessMode::READ),
-            Err(Errno::EACCES)
-        );
-        assert_eq!(
-            check(&user(11, 1, &[20]), &secret, AccessMode::READ),
-            Ok(())
-        );
+        assert_eq!(check(&user(10, 20, &[]), &secret, AccessMode::READ), Err(Errno::EACCES));
+        assert_eq!(check(&user(11, 1, &[20]), &secret, AccessMode::READ), Ok(()));
         let group = file(FileKind::Regular, 0o604, 10, 20);
-        assert_eq!(
-            check(&user(11, 20, &[]), &group, AccessMode::READ),
-            Err(Errno::EACCES)
-        );
+        assert_eq!(check(&user(11, 20, &[]), &group, AccessMode::READ), Err(Errno::EACCES));
         assert_eq!(check(&user(12, 1, &[]), &group, AccessMode::READ), Ok(()));
     }
 
@@ -232,14 +211,8 @@ mod tests {
     fn override_executes_only_what_someone_may_execute() {
         let root = Credentials::kernel();
         let plain = file(FileKind::Regular, 0, 10, 20);
-        assert_eq!(
-            check(&root, &plain, AccessMode::READ | AccessMode::WRITE),
-            Ok(())
-        );
-        assert_eq!(
-            check(&root, &plain, AccessMode::EXECUTE),
-            Err(Errno::EACCES)
-        );
+        assert_eq!(check(&root, &plain, AccessMode::READ | AccessMode::WRITE), Ok(()));
+        assert_eq!(check(&root, &plain, AccessMode::EXECUTE), Err(Errno::EACCES));
         let directory = file(FileKind::Directory, 0, 10, 20);
         assert_eq!(check(&root, &directory, AccessMode::all()), Ok(()));
     }
@@ -248,15 +221,9 @@ mod tests {
     fn sticky_directories_protect_the_files_of_others() {
         let directory = file(FileKind::Directory, 0o1777, 0, 0);
         let theirs = file(FileKind::Regular, 0o666, 5, 5);
-        assert_eq!(
-            check_sticky(&user(6, 6, &[]), &directory, &theirs),
-            Err(Errno::EPERM)
-        );
+        assert_eq!(check_sticky(&user(6, 6, &[]), &directory, &theirs), Err(Errno::EPERM));
         assert_eq!(check_sticky(&user(5, 6, &[]), &directory, &theirs), Ok(()));
-        assert_eq!(
-            check_sticky(&Credentials::kernel(), &directory, &theirs),
-            Ok(())
-        );
+        assert_eq!(check_sticky(&Credentials::kernel(), &directory, &theirs), Ok(()));
     }
 
     #[test]
