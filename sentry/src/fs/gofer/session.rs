@@ -33,8 +33,9 @@ use crate::{
 /// that the steps of one system call (walk, permission check, stat) ask once.
 const SHARED_VALIDITY: u64 = 1_000_000;
 
-/// Most directory entries that are kept in listings, over all directories.
-const MAX_LISTED_ENTRIES: usize = 128 << 10;
+/// Sandbox memory for each directory entry that may be kept in listings, in bytes. An entry with its
+/// inode takes about half a KiB, so listings take at most a sixteenth of the memory.
+const MEMORY_PER_LISTED_ENTRY: usize = 8 << 10;
 
 /// Handles that are kept open though no open file uses them.
 const MAX_IDLE_HANDLES: usize = 64;
@@ -63,11 +64,29 @@ pub(super) struct Session {
     idle: SpinMutex<VecDeque<Weak<Handles>>>,
 }
 
-/// Directories whose listings are kept, oldest first.
+/// Directories whose listings are kept.
 #[derive(Default)]
 struct Listings {
-    directories: VecDeque<(Weak<GoferInode>, usize)>,
+    directories: Vec<(Weak<GoferInode>, usize)>,
     entries: usize,
+    /// State of the choice of victims.
+    next_victim: usize,
+}
+
+impl Listings {
+    /// Takes out some listing. Which one is arbitrary on purpose: dropping the oldest would empty
+    /// the cache under a walk of a tree that is a little larger than it.
+    fn evict(&mut self) -> Option<Weak<GoferInode>> {
+        if self.directories.is_empty() {
+            return None;
+        }
+        // The multiplier of Knuth's MMIX generator.
+        self.next_victim = self.next_victim.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let victim = (self.next_victim >> 33) % self.directories.len();
+        let (directory, entries) = self.directories.swap_remove(victim);
+        self.entries = self.entries.saturating_sub(entries);
+        Some(directory)
+    }
 }
 
 impl Session {
@@ -172,22 +191,25 @@ impl Session {
         self.nodes.lock().values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Notes that `directory` keeps a listing of `entries` entries; the oldest ones go if that is
-    /// too many.
+    /// Notes that `directory` keeps a listing of `entries` entries; some others go if that is too
+    /// many.
     pub(super) fn listing_kept(&self, directory: &Arc<GoferInode>, entries: usize) {
         let mut evicted = Vec::new();
         {
             let mut listings = self.listings.lock();
-            listings.directories.push_back((Arc::downgrade(directory), entries));
-            listings.entries = listings.entries.saturating_add(entries);
-            while listings.entries > MAX_LISTED_ENTRIES
-                && let Some((oldest, count)) = listings.directories.pop_front()
+            while listings.entries.saturating_add(entries) > self.max_listed_entries()
+                && let Some(victim) = listings.evict()
             {
-                listings.entries -= count;
-                evicted.extend(oldest.upgrade());
+                evicted.extend(victim.upgrade());
             }
+            listings.directories.push((Arc::downgrade(directory), entries));
+            listings.entries = listings.entries.saturating_add(entries);
         }
         evicted.iter().for_each(|directory| directory.drop_listing());
+    }
+
+    fn max_listed_entries(&self) -> usize {
+        self.platform.memory().ram_size() / MEMORY_PER_LISTED_ENTRY
     }
 
     /// Drops a listing, and what only it kept, and so on down the tree, without recursion: a tree
