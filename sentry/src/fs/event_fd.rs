@@ -10,7 +10,7 @@ use crate::{
     errno::Errno,
     io::{Destination, Source, TryError, TryResult},
     kernel::{PollEvents, WaitQueue},
-    vfs::{File, WritePosition, Written},
+    vfs::{Anonymous, File, WritePosition, Written},
 };
 
 /// The largest value the counter reaches by writing.
@@ -89,6 +89,10 @@ impl File for EventFd {
         events.set(PollEvents::OUT, count < MAX);
         events.set(PollEvents::ERROR, count == u64::MAX);
         events
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::inode("eventfd")
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -3,19 +3,22 @@
 //! A pipe lives as long as one of its ends. A FIFO is a pipe found by the inode that names it; it
 //! exists while somebody has it open.
 
-use alloc::sync::{Arc, Weak};
+use alloc::{
+    boxed::Box,
+    sync::{Arc, Weak},
+};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use spin::mutex::SpinMutex;
 
-use super::ByteRing;
+use super::{ByteRing, FIONREAD, next_inode, write_count};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
-    kernel::{PollEvents, WaitQueue},
-    vfs::{File, InodeKey, OpenFlags, WritePosition, Written},
+    kernel::{Current, PollEvents, WaitQueue},
+    vfs::{Anonymous, File, FileKind, InodeKey, OpenFlags, WritePosition, Written},
 };
 
 /// Writes of up to this many bytes are not interleaved with others (PIPE_BUF).
@@ -29,6 +32,8 @@ pub const MAX_CAPACITY: usize = 1 << 20;
 
 /// What both ends share.
 pub struct Pipe {
+    /// Inode number of one without a name.
+    inode: u64,
     state: SpinMutex<State>,
     queue: WaitQueue,
 }
@@ -76,6 +81,7 @@ pub fn create() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
 impl Pipe {
     fn new() -> Self {
         Self {
+            inode: next_inode(),
             state: SpinMutex::new(State {
                 ring: ByteRing::new(DEFAULT_CAPACITY),
                 readers: Ends::default(),
@@ -202,6 +208,13 @@ impl File for PipeEnd {
         Ok(Written { count, end: 0 })
     }
 
+    async fn ioctl(&self, current: &mut Current, command: u32, argument: u64) -> Result<u64> {
+        match command {
+            FIONREAD => write_count(current, argument, self.waiting_bytes()).await,
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
     fn poll(&self) -> PollEvents {
         let state = self.pipe.state.lock();
         let mut events = PollEvents::empty();
@@ -212,6 +225,10 @@ impl File for PipeEnd {
             events |= write_events(&state);
         }
         events
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous { kind: FileKind::Fifo, inode: self.pipe.inode, label: "pipe" }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -249,6 +266,12 @@ impl Fifos {
         let pipe = Arc::new(Pipe::new());
         open.insert(key, Arc::downgrade(&pipe));
         pipe
+    }
+
+    /// Makes the pipe of `end` open under `key` too, so that it can be opened by its link in
+    /// /proc/PID/fd.
+    pub fn adopt(&self, key: InodeKey, end: &PipeEnd) {
+        self.open.lock().insert(key, Arc::downgrade(&end.pipe));
     }
 
     /// Opens the FIFO that the inode `key` names; waits for the other side, unless `flags` have

@@ -10,7 +10,7 @@ use crate::{
     errno::Errno,
     io::{Destination, TryError, TryResult},
     kernel::{Kernel, PollEvents, TimerHandler, TimerId, WaitQueue},
-    vfs::File,
+    vfs::{Anonymous, File},
 };
 
 /// Which clock a timer follows.
@@ -158,6 +158,10 @@ impl File for TimerFd {
 
     fn poll(&self) -> PollEvents {
         if self.state.lock().expired { PollEvents::IN } else { PollEvents::empty() }
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::inode("timerfd")
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

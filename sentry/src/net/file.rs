@@ -1,6 +1,6 @@
 //! A socket as an open file.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -9,20 +9,26 @@ use super::{
     message::{Control, MessageFlags},
 };
 use crate::{
+    errno::{Errno, Result},
+    fs::{FIONREAD, next_inode, write_count},
     io::{Destination, Source, TryResult},
-    kernel::{PollEvents, WaitQueue},
-    vfs::{File, WritePosition, Written},
+    kernel::{Current, PollEvents, WaitQueue},
+    vfs::{Anonymous, File, FileKind, WritePosition, Written},
 };
+
+/// ioctl(2) command that asks for the number of bytes sent and not received.
+const SIOCOUTQ: u32 = 0x5411;
 
 /// The file.
 pub struct SocketFile {
     socket: Arc<dyn Socket>,
+    inode: u64,
 }
 
 impl SocketFile {
     /// A file for `socket`.
-    pub const fn new(socket: Arc<dyn Socket>) -> Self {
-        Self { socket }
+    pub fn new(socket: Arc<dyn Socket>) -> Self {
+        Self { socket, inode: next_inode() }
     }
 
     /// The socket.
@@ -43,8 +49,20 @@ impl File for SocketFile {
         Ok(Written { count, end: 0 })
     }
 
+    async fn ioctl(&self, current: &mut Current, command: u32, argument: u64) -> Result<u64> {
+        match command {
+            FIONREAD => write_count(current, argument, self.socket.waiting_input()).await,
+            SIOCOUTQ => write_count(current, argument, self.socket.waiting_output()).await,
+            _ => Err(Errno::ENOTTY),
+        }
+    }
+
     fn poll(&self) -> PollEvents {
         self.socket.poll()
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous { kind: FileKind::Socket, inode: self.inode, label: "socket" }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -6,7 +6,7 @@ mod options;
 pub mod unix;
 
 pub use file::SocketFile;
-pub use options::SocketOptions;
+pub use options::{SocketOptions, buffer_size};
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::any::Any;

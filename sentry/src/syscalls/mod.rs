@@ -4,13 +4,16 @@ mod arguments;
 pub mod fs;
 pub mod futex;
 pub mod identity;
+pub mod ipc;
 pub mod mm;
+pub mod net;
+pub mod poll;
 pub mod process;
 pub mod scheduling;
 pub mod signal;
 pub mod system;
-pub mod time;
 mod table;
+pub mod time;
 
 pub use arguments::{FileDescriptor, FromArgument};
 pub use table::{SYSCALLS, Support, Syscall, dispatch};

@@ -104,6 +104,7 @@ syscall_table! {
     4 stat(name: UserAddress, buffer: UserAddress) => async fs::stat::stat, Full, "";
     5 fstat(descriptor: FileDescriptor, buffer: UserAddress) => async fs::stat::fstat, Full, "";
     6 lstat(name: UserAddress, buffer: UserAddress) => async fs::stat::lstat, Full, "";
+    7 poll(descriptors: UserAddress, count: u32, milliseconds: i32) => async poll::poll::poll, Full, "";
     8 lseek(descriptor: FileDescriptor, offset: i64, whence: u32) => async fs::seek::lseek, Full, "";
     9 mmap(address: u64, length: u64, protection: u64, flags: u32, descriptor: FileDescriptor, offset: u64) => boxed mm::map::mmap, Partial, "no huge pages";
     10 mprotect(address: u64, length: u64, protection: u64) => sync mm::map::mprotect, Full, "";
@@ -118,6 +119,8 @@ syscall_table! {
     19 readv(descriptor: FileDescriptor, vectors: UserAddress, count: u64) => boxed fs::read_write::readv, Full, "";
     20 writev(descriptor: FileDescriptor, vectors: UserAddress, count: u64) => boxed fs::read_write::writev, Full, "";
     21 access(name: UserAddress, mode: u32) => boxed fs::stat::access, Full, "";
+    22 pipe(descriptors: UserAddress) => async ipc::pipe::pipe, Full, "";
+    23 select(count: i32, readable: UserAddress, writable: UserAddress, exceptional: UserAddress, time: UserAddress) => boxed poll::select::select, Full, "";
     24 sched_yield() => async scheduling::sched_yield, Full, "";
     25 mremap(address: u64, old_length: u64, new_length: u64, flags: u64, new_address: u64) => sync mm::map::mremap, Partial, "an old length of 0 is refused";
     26 msync(address: u64, length: u64, flags: u32) => boxed mm::sync::msync, Full, "";
@@ -132,6 +135,21 @@ syscall_table! {
     38 setitimer(which: i32, value: UserAddress, old: UserAddress) => async time::timers::setitimer, Full, "";
     39 getpid() => sync process::group::getpid, Full, "";
     40 sendfile(target: FileDescriptor, source: FileDescriptor, offset: UserAddress, count: usize) => boxed fs::transfer::sendfile, Full, "";
+    41 socket(domain: u32, kind: u32, protocol: u32) => sync net::create::socket_call, Partial, "AF_UNIX only";
+    42 connect(descriptor: FileDescriptor, address: UserAddress, length: u32) => boxed net::address::connect, Full, "";
+    43 accept(descriptor: FileDescriptor, address: UserAddress, length: UserAddress) => boxed net::create::accept, Full, "";
+    44 sendto(descriptor: FileDescriptor, buffer: UserAddress, length: usize, flags: u32, address: UserAddress, address_length: u32) => boxed net::message::sendto, Partial, "no MSG_OOB";
+    45 recvfrom(descriptor: FileDescriptor, buffer: UserAddress, length: usize, flags: u32, address: UserAddress, address_length: UserAddress) => boxed net::message::recvfrom, Partial, "no MSG_OOB";
+    46 sendmsg(descriptor: FileDescriptor, message: UserAddress, flags: u32) => boxed net::message::sendmsg, Partial, "no MSG_OOB";
+    47 recvmsg(descriptor: FileDescriptor, message: UserAddress, flags: u32) => boxed net::message::recvmsg, Partial, "no MSG_OOB";
+    48 shutdown(descriptor: FileDescriptor, how: i32) => sync net::address::shutdown, Full, "";
+    49 bind(descriptor: FileDescriptor, address: UserAddress, length: u32) => boxed net::address::bind, Full, "";
+    50 listen(descriptor: FileDescriptor, backlog: i32) => sync net::address::listen, Full, "";
+    51 getsockname(descriptor: FileDescriptor, address: UserAddress, length: UserAddress) => async net::address::getsockname, Full, "";
+    52 getpeername(descriptor: FileDescriptor, address: UserAddress, length: UserAddress) => async net::address::getpeername, Full, "";
+    53 socketpair(domain: u32, kind: u32, protocol: u32, descriptors: UserAddress) => async net::create::socketpair, Full, "";
+    54 setsockopt(descriptor: FileDescriptor, level: u32, option: u32, value: UserAddress, length: u32) => async net::options::setsockopt, Partial, "options of SOL_SOCKET only";
+    55 getsockopt(descriptor: FileDescriptor, level: u32, option: u32, value: UserAddress, length: UserAddress) => async net::options::getsockopt, Partial, "options of SOL_SOCKET only";
     56 clone(flags: u64, stack: u64, parent_tid: UserAddress, child_tid: UserAddress, tls: u64) => boxed process::clone::clone, Partial, "no namespaces, no pidfd";
     57 fork() => boxed process::clone::fork, Full, "";
     58 vfork() => boxed process::clone::vfork, Full, "";
@@ -245,6 +263,7 @@ syscall_table! {
     202 futex(address: UserAddress, operation: u32, value: u32, timeout: u64, address2: UserAddress, value3: u32) => async futex::futex, Partial, "no priority inheritance";
     203 sched_setaffinity(tid: i32, size: usize, mask: UserAddress) => boxed scheduling::sched_setaffinity, Partial, "stored, without effect";
     204 sched_getaffinity(tid: i32, size: usize, mask: UserAddress) => boxed scheduling::sched_getaffinity, Full, "";
+    213 epoll_create(size: i32) => sync poll::epoll::epoll_create, Full, "";
     217 getdents64(descriptor: FileDescriptor, buffer: UserAddress, size: u32) => boxed fs::directory::getdents64, Full, "";
     218 set_tid_address(address: u64) => sync process::group::set_tid_address, Full, "";
     221 fadvise64(descriptor: FileDescriptor, offset: i64, length: i64, advice: u32) => sync fs::sync::fadvise64, Full, "advice changes nothing";
@@ -258,6 +277,8 @@ syscall_table! {
     229 clock_getres(clock: i32, resolution: UserAddress) => async time::clock::clock_getres, Full, "";
     230 clock_nanosleep(clock: i32, flags: i32, request: UserAddress, remaining: UserAddress) => async time::sleep::clock_nanosleep, Partial, "not on clocks of processor time";
     231 exit_group(status: u32) => sync process::exit::exit_group, Full, "";
+    232 epoll_wait(epoll: FileDescriptor, events: UserAddress, count: i32, milliseconds: i32) => async poll::epoll::epoll_wait, Full, "";
+    233 epoll_ctl(epoll: FileDescriptor, operation: i32, descriptor: FileDescriptor, event: UserAddress) => async poll::epoll::epoll_ctl, Partial, "EPOLLEXCLUSIVE may wake more than one";
     234 tgkill(tgid: i32, tid: i32, signal: i32) => sync signal::send::tgkill, Full, "";
     235 utimes(name: UserAddress, times: UserAddress) => boxed fs::attributes::utimes, Full, "";
     247 waitid(kind: u32, id: u32, info: UserAddress, options: u32, usage: UserAddress) => boxed process::exit::waitid, Partial, "no P_PIDFD";
@@ -276,19 +297,32 @@ syscall_table! {
     267 readlinkat(directory: FileDescriptor, name: UserAddress, buffer: UserAddress, size: i32) => boxed fs::names::readlinkat, Full, "";
     268 fchmodat(directory: FileDescriptor, name: UserAddress, mode: u32) => boxed fs::attributes::fchmodat, Full, "";
     269 faccessat(directory: FileDescriptor, name: UserAddress, mode: u32) => boxed fs::stat::faccessat, Full, "";
+    270 pselect6(count: i32, readable: UserAddress, writable: UserAddress, exceptional: UserAddress, time: UserAddress, mask: UserAddress) => boxed poll::select::pselect6, Full, "";
+    271 ppoll(descriptors: UserAddress, count: u32, time: UserAddress, mask: UserAddress, mask_size: usize) => async poll::poll::ppoll, Full, "";
     273 set_robust_list(head: u64, size: usize) => sync process::group::set_robust_list, Full, "";
     274 get_robust_list(tid: i32, head: UserAddress, size: UserAddress) => boxed process::group::get_robust_list, Full, "";
     275 splice(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32) => boxed fs::transfer::splice, Partial, "copies";
     277 sync_file_range(descriptor: FileDescriptor, offset: i64, count: i64, flags: u32) => boxed fs::sync::sync_file_range, Full, "";
     278 vmsplice(descriptor: FileDescriptor, vectors: UserAddress, count: u64, flags: u32) => boxed fs::transfer::vmsplice, Partial, "copies";
     280 utimensat(directory: FileDescriptor, name: UserAddress, times: UserAddress, flags: u32) => boxed fs::attributes::utimensat, Full, "";
+    281 epoll_pwait(epoll: FileDescriptor, events: UserAddress, count: i32, milliseconds: i32, mask: UserAddress, mask_size: usize) => async poll::epoll::epoll_pwait, Full, "";
+    283 timerfd_create(clock: i32, flags: u32) => sync ipc::timer_fd::timerfd_create, Partial, "no alarm clocks";
+    284 eventfd(initial: u32) => sync ipc::event_fd::eventfd, Full, "";
     285 fallocate(descriptor: FileDescriptor, mode: u32, offset: i64, length: i64) => boxed fs::attributes::fallocate, Partial, "no collapsing and inserting";
+    286 timerfd_settime(descriptor: FileDescriptor, flags: u32, new: UserAddress, old: UserAddress) => async ipc::timer_fd::timerfd_settime, Full, "";
+    287 timerfd_gettime(descriptor: FileDescriptor, setting: UserAddress) => async ipc::timer_fd::timerfd_gettime, Full, "";
+    288 accept4(descriptor: FileDescriptor, address: UserAddress, length: UserAddress, flags: u32) => boxed net::create::accept4, Full, "";
+    290 eventfd2(initial: u32, flags: u32) => sync ipc::event_fd::eventfd2, Full, "";
+    291 epoll_create1(flags: u32) => sync poll::epoll::epoll_create1, Full, "";
     292 dup3(old: FileDescriptor, new: FileDescriptor, flags: u32) => sync fs::descriptors::dup3, Full, "";
+    293 pipe2(descriptors: UserAddress, flags: u32) => async ipc::pipe::pipe2, Partial, "no O_DIRECT";
     295 preadv(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::preadv, Full, "";
     296 pwritev(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::pwritev, Full, "";
     297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32, info: UserAddress) => boxed signal::send::rt_tgsigqueueinfo, Full, "";
+    299 recvmmsg(descriptor: FileDescriptor, messages: UserAddress, count: u32, flags: u32, timeout: UserAddress) => boxed net::message::recvmmsg, Partial, "no MSG_OOB";
     302 prlimit64(pid: i32, resource: u32, new: UserAddress, old: UserAddress) => boxed process::limits::prlimit64, Full, "";
     306 syncfs(descriptor: FileDescriptor) => boxed fs::sync::syncfs, Full, "";
+    307 sendmmsg(descriptor: FileDescriptor, messages: UserAddress, count: u32, flags: u32) => boxed net::message::sendmmsg, Partial, "no MSG_OOB";
     309 getcpu(processor: UserAddress, node: UserAddress) => async scheduling::getcpu, Full, "";
     314 sched_setattr(tid: i32, attributes: UserAddress, flags: u32) => boxed scheduling::sched_setattr, Partial, "stored, without effect";
     315 sched_getattr(tid: i32, attributes: UserAddress, size: u32, flags: u32) => boxed scheduling::sched_getattr, Full, "";
@@ -305,6 +339,7 @@ syscall_table! {
     436 close_range(first: u32, last: u32, flags: u32) => sync fs::open::close_range, Full, "";
     437 openat2(directory: FileDescriptor, name: UserAddress, how: UserAddress, size: usize) => boxed fs::open::openat2, Full, "";
     439 faccessat2(directory: FileDescriptor, name: UserAddress, mode: u32, flags: u32) => boxed fs::stat::faccessat2, Full, "";
+    441 epoll_pwait2(epoll: FileDescriptor, events: UserAddress, count: i32, time: UserAddress, mask: UserAddress, mask_size: usize) => async poll::epoll::epoll_pwait2, Full, "";
     452 fchmodat2(directory: FileDescriptor, name: UserAddress, mode: u32, flags: u32) => boxed fs::attributes::fchmodat2, Full, "";
 }
 

@@ -1,10 +1,10 @@
 //! The task side of a terminal as an open file.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 
 use async_trait::async_trait;
 
-use super::{LocalFlags, Terminal};
+use super::{LocalFlags, Terminal, ioctl};
 use crate::{
     errno::Result,
     io::{Destination, Source, TryResult},
@@ -63,6 +63,10 @@ impl File for TerminalFile {
     fn try_write(&self, _at: WritePosition, source: &mut dyn Source) -> TryResult<Written> {
         let count = self.terminal.write(source)?;
         Ok(Written { count, end: 0 })
+    }
+
+    async fn ioctl(&self, current: &mut Current, command: u32, argument: u64) -> Result<u64> {
+        ioctl::terminal(&self.terminal, current, command, argument).await
     }
 
     fn poll(&self) -> PollEvents {

@@ -3,6 +3,7 @@
 pub mod console;
 mod file;
 mod input;
+mod ioctl;
 mod job_control;
 mod line_discipline;
 mod output;

@@ -1,6 +1,7 @@
 //! Pseudo-terminals (pty(7)): a master end that plays the line, and their numbers.
 
 use alloc::{
+    boxed::Box,
     collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
@@ -10,11 +11,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use spin::mutex::SpinMutex;
 
-use super::{Terminal, TerminalFile};
+use super::{Terminal, TerminalFile, ioctl};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
-    kernel::{Kernel, PollEvents, WaitQueue},
+    kernel::{Current, Kernel, PollEvents, WaitQueue},
     vfs::{Caller, DeviceNumber, File, OpenFlags, WritePosition, Written},
 };
 
@@ -178,6 +179,10 @@ impl File for Master {
             return Err(TryError::WouldBlock);
         }
         Ok(Written { count, end: 0 })
+    }
+
+    async fn ioctl(&self, current: &mut Current, command: u32, argument: u64) -> Result<u64> {
+        ioctl::master(self, current, command, argument).await
     }
 
     fn poll(&self) -> PollEvents {

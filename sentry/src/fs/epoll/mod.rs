@@ -26,7 +26,7 @@ use crate::{
     errno::{Errno, Result},
     kernel::{PollEvents, WaitQueue},
     syscalls::FileDescriptor,
-    vfs::{File, OpenFile},
+    vfs::{Anonymous, File, OpenFile},
 };
 
 pub use item::Item;
@@ -221,6 +221,10 @@ impl File for Epoll {
         } else {
             PollEvents::empty()
         }
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::inode("eventpoll")
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

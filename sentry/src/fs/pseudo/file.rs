@@ -57,6 +57,7 @@ impl<S: Subject> GeneratedFile<S> {
                 let contents = read(&self.node.subject, &self.node.tree.kernel)?;
                 Ok(self.store(contents, false))
             }
+            Content::Text(text) => Ok(self.store(text.as_bytes().to_vec(), false)),
             _ => Err(TryError::NotResident { offset: 0, length: 0 }),
         }
     }

@@ -64,6 +64,7 @@ pub type Follow<S> = fn(&S, Caller<'_>) -> Result<Path>;
 enum Content<S: 'static> {
     File { read: Generate<S>, write: Option<Accept<S>> },
     LateFile(GenerateLater<S>),
+    Text(&'static str),
     Link(Target<S>),
     MagicLink { target: Target<S>, follow: Follow<S> },
     Directory { entries: &'static [Entry<S>], children: Option<Children<S>> },
@@ -95,6 +96,11 @@ impl<S: 'static> Entry<S> {
     /// A file to read.
     pub const fn file(name: &'static str, read: Generate<S>) -> Self {
         Self::new(name, 0o444, Content::File { read, write: None })
+    }
+
+    /// A file that always holds `text`.
+    pub const fn text(name: &'static str, text: &'static str) -> Self {
+        Self::new(name, 0o444, Content::Text(text))
     }
 
     /// A file to read and write.
@@ -147,7 +153,7 @@ impl<S: 'static> Entry<S> {
 
     const fn kind(&self) -> FileKind {
         match self.content {
-            Content::File { .. } | Content::LateFile(_) => FileKind::Regular,
+            Content::File { .. } | Content::LateFile(_) | Content::Text(_) => FileKind::Regular,
             Content::Link(_) | Content::MagicLink { .. } => FileKind::SymbolicLink,
             Content::Directory { .. } => FileKind::Directory,
         }

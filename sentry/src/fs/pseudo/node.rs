@@ -141,10 +141,14 @@ impl<S: Subject> Inode for Node<S> {
         self.check_access(caller)?;
         match &self.entry.content {
             Content::Directory { .. } => Ok(Arc::new(OpenDirectory(self))),
-            Content::File { write: None, .. } | Content::LateFile(_) if flags.writable() => {
+            Content::File { write: None, .. } | Content::LateFile(_) | Content::Text(_)
+                if flags.writable() =>
+            {
                 Err(Errno::EACCES)
             }
-            Content::File { .. } | Content::LateFile(_) => Ok(Arc::new(GeneratedFile::new(self))),
+            Content::File { .. } | Content::LateFile(_) | Content::Text(_) => {
+                Ok(Arc::new(GeneratedFile::new(self)))
+            }
             Content::Link(_) | Content::MagicLink { .. } => Err(Errno::ELOOP),
         }
     }

@@ -1,0 +1,25 @@
+//! pipe(2).
+
+use super::NewDescriptor;
+use crate::{fs::pipe, kernel::Current, mm::UserAddress, syscalls::SyscallResult, vfs::OpenFlags};
+
+/// pipe(2).
+///
+/// # Errors
+/// As pipe(2).
+pub async fn pipe(current: &mut Current, descriptors: UserAddress) -> SyscallResult {
+    pipe2(current, descriptors, 0).await
+}
+
+/// pipe2(2). Packet mode (O_DIRECT) is not known: EINVAL.
+///
+/// # Errors
+/// As pipe2(2).
+pub async fn pipe2(current: &mut Current, descriptors: UserAddress, flags: u32) -> SyscallResult {
+    let new = NewDescriptor::new(flags, 0)?;
+    let (reader, writer) = pipe::create();
+    let read_only = new.with_access(OpenFlags::empty());
+    let write_only = new.with_access(OpenFlags::WRITE_ONLY);
+    NewDescriptor::install_pair(current, (read_only, reader), (write_only, writer), descriptors)
+        .await
+}
