@@ -1,1 +1,311 @@
+use core::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::atomic::AtomicBool,
+    task::{Context, Poll, Waker},
+};
+use std::vec::Vec;
 
+use super::*;
+use crate::{
+    errno::Errno,
+    io::{Buffer, Bytes, TryError, TryResult},
+    mm::{MapRequest, MapSource, Mm, UserAddress, VmaFlags},
+    platform::{Access, Protection, mock::MockPlatform},
+    vfs::{WritePosition, Written},
+};
+
+const RW: Protection = Protection::READ.union(Protection::WRITE);
+
+/// A file in memory that answers when it is allowed to.
+struct Backing {
+    platform: Arc<MockPlatform>,
+    bytes: SpinMutex<Vec<u8>>,
+    reads: SpinMutex<Vec<(u64, usize)>>,
+    writes: SpinMutex<Vec<(u64, usize)>>,
+    is_slow: AtomicBool,
+    fails: AtomicBool,
+}
+
+impl Backing {
+    async fn answer(&self) -> Result<()> {
+        core::future::poll_fn(|_| {
+            if self.is_slow.load(Ordering::Relaxed) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
+        if self.fails.load(Ordering::Relaxed) { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    fn memory(&self) -> &crate::memory::PhysicalMemory {
+        crate::platform::Platform::memory(&*self.platform)
+    }
+}
+
+#[async_trait]
+impl PageBacking for Backing {
+    async fn read_pages(&self, index: u64, frames: &[FrameRef]) -> Result<()> {
+        self.reads.lock().push((index, frames.len()));
+        for (index, frame) in (index..).zip(frames) {
+            let bytes = self.bytes.lock();
+            let start = bytes.len().min((index * PAGE) as usize);
+            let end = bytes.len().min(start + PAGE_SIZE);
+            self.memory().write(frame.address(), &bytes[start..end]).unwrap();
+        }
+        self.answer().await
+    }
+
+    async fn write_pages(&self, index: u64, frames: &[FrameRef], length: usize) -> Result<()> {
+        self.answer().await?;
+        self.writes.lock().push((index, length));
+        let mut contents = std::vec![0; frames.len() * PAGE_SIZE];
+        for (page, frame) in contents.chunks_mut(PAGE_SIZE).zip(frames) {
+            self.memory().read(frame.address(), page).unwrap();
+        }
+        let start = (index * PAGE) as usize;
+        let mut bytes = self.bytes.lock();
+        let size = bytes.len().max(start + length);
+        bytes.resize(size, 0);
+        bytes[start..start + length].copy_from_slice(&contents[..length]);
+        Ok(())
+    }
+}
+
+struct Rig {
+    platform: Arc<MockPlatform>,
+    frames: Arc<FrameAllocator>,
+    backing: Arc<Backing>,
+    cache: Arc<PageCache>,
+}
+
+/// A file of `pages` pages, each full of its own number plus one.
+fn backed(pages: u8) -> Rig {
+    let platform = MockPlatform::new(256);
+    let frames = FrameAllocator::new(platform.clone(), Frame(1));
+    let bytes: Vec<u8> = (1..=pages).flat_map(|page| [page; PAGE_SIZE]).collect();
+    let size = bytes.len() as u64;
+    let backing = Arc::new(Backing {
+        platform: platform.clone(),
+        bytes: SpinMutex::new(bytes),
+        reads: SpinMutex::default(),
+        writes: SpinMutex::default(),
+        is_slow: AtomicBool::new(false),
+        fails: AtomicBool::new(false),
+    });
+    let cache = PageCache::new(frames.clone(), size, Some(backing.clone()));
+    Rig { platform, frames, backing, cache }
+}
+
+fn unbacked() -> Rig {
+    let rig = backed(0);
+    Rig { cache: PageCache::new(rig.frames.clone(), 0, None), ..rig }
+}
+
+fn poll<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The result of a future that need not wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match poll(pin!(future)) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("it waits"),
+    }
+}
+
+impl Rig {
+    fn read(&self, offset: u64, length: usize) -> TryResult<Vec<u8>> {
+        let mut bytes = std::vec![0xee; length];
+        let mut buffer = Buffer::new(self.backing.memory(), &mut bytes);
+        let count = self.cache.try_read(offset, &mut buffer)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn write(&self, position: WritePosition, bytes: &[u8]) -> TryResult<Written> {
+        self.cache.try_write(position, &mut Bytes::new(self.backing.memory(), bytes))
+    }
+
+    fn mm(&self) -> Arc<Mm> {
+        Mm::new(self.platform.clone(), self.frames.clone(), 1).unwrap()
+    }
+
+    fn map_shared(&self, mm: &Mm) -> u64 {
+        let source = MapSource::File { cache: self.cache.clone(), offset: 0, file: None };
+        let request = MapRequest::new(self.cache.size(), RW, source);
+        mm.map(request.with_flags(VmaFlags::SHARED)).unwrap()
+    }
+}
+
+#[test]
+fn a_file_without_backing_has_holes_and_grows() {
+    let rig = unbacked();
+    let end = rig.write(WritePosition::At(3 * PAGE - 2), b"abcd").unwrap();
+    assert_eq!(end, Written { count: 4, end: 3 * PAGE + 2 });
+    assert_eq!(rig.write(WritePosition::End, b"!").unwrap().end, 3 * PAGE + 3);
+    assert_eq!(rig.cache.resident_pages(), 2);
+    let all = rig.read(0, 5 * PAGE_SIZE).unwrap();
+    assert_eq!(all.len() as u64, 3 * PAGE + 3);
+    assert!(all[..3 * PAGE_SIZE - 2].iter().all(|&byte| byte == 0));
+    assert_eq!(&all[3 * PAGE_SIZE - 2..], b"abcd!");
+    assert_eq!(rig.cache.seek_data(0, true), Some(2 * PAGE));
+    assert_eq!(rig.cache.seek_data(2 * PAGE + 5, false), Some(3 * PAGE + 3));
+    assert_eq!(rig.cache.seek_data(4 * PAGE, true), None);
+}
+
+#[test]
+fn truncation_forgets_for_good() {
+    let rig = unbacked();
+    rig.write(WritePosition::At(0), &[7; 2 * PAGE_SIZE]).unwrap();
+    rig.cache.truncate(10);
+    rig.cache.truncate(2 * PAGE);
+    let all = rig.read(0, 3 * PAGE_SIZE).unwrap();
+    assert_eq!(all.iter().filter(|&&byte| byte == 7).count(), 10);
+    assert_eq!(all.len(), 2 * PAGE_SIZE);
+    let free = rig.frames.free_frames();
+    rig.cache.truncate(0);
+    assert_eq!(rig.frames.free_frames(), free + 1);
+}
+
+#[test]
+fn what_is_mapped_past_the_end_does_not_become_part_of_the_file() {
+    let rig = unbacked();
+    rig.write(WritePosition::At(0), b"short").unwrap();
+    let mm = rig.mm();
+    let address = rig.map_shared(&mm);
+    mm.try_copy_out(UserAddress(address + 5), b"beyond").unwrap();
+    rig.write(WritePosition::At(8), b"end").unwrap();
+    assert_eq!(rig.read(0, 100).unwrap(), b"short\0\0\0end");
+}
+
+#[test]
+fn holes_can_be_punched() {
+    let rig = unbacked();
+    rig.write(WritePosition::At(0), &[7; 3 * PAGE_SIZE]).unwrap();
+    rig.cache.punch_hole(PAGE - 1, PAGE + 2);
+    assert_eq!(rig.cache.resident_pages(), 2);
+    let all = rig.read(0, 3 * PAGE_SIZE).unwrap();
+    let zeros = all.iter().enumerate().filter(|(_, byte)| **byte == 0);
+    assert_eq!(
+        zeros.map(|(at, _)| at as u64).collect::<Vec<_>>(),
+        (PAGE - 1..2 * PAGE + 1).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn missing_pages_are_fetched_once_and_ahead() {
+    let rig = backed(40);
+    let missing = rig.read(PAGE, 10);
+    assert_eq!(missing, Err(TryError::NotResident { offset: PAGE, length: 10 }));
+    now(rig.cache.fetch(PAGE, 10)).unwrap();
+    assert_eq!(rig.read(PAGE, 2), Ok(std::vec![2, 2]));
+    assert_eq!(*rig.backing.reads.lock(), [(1, 16)]);
+    now(rig.cache.fetch(5 * PAGE, PAGE_SIZE)).unwrap();
+    assert_eq!(rig.backing.reads.lock().len(), 1);
+    // Going on where it stopped doubles the window, up to the end of the file.
+    now(rig.cache.fetch(17 * PAGE, 1)).unwrap();
+    assert_eq!(rig.backing.reads.lock()[1], (17, 23));
+    assert_eq!(rig.read(39 * PAGE + 4000, 1000), Ok(std::vec![40; 96]));
+}
+
+#[test]
+fn two_readers_of_a_page_cause_one_read_and_a_dropped_one_hands_over() {
+    let rig = backed(1);
+    rig.backing.is_slow.store(true, Ordering::Relaxed);
+    let mut second = pin!(rig.cache.fetch(0, 1));
+    {
+        let mut first = pin!(rig.cache.fetch(0, 1));
+        assert!(poll(first.as_mut()).is_pending());
+        assert!(poll(second.as_mut()).is_pending());
+        assert_eq!(rig.backing.reads.lock().len(), 1);
+    }
+    assert!(poll(second.as_mut()).is_pending());
+    assert_eq!(rig.backing.reads.lock().len(), 2);
+    rig.backing.is_slow.store(false, Ordering::Relaxed);
+    assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
+    assert_eq!(rig.read(0, 1), Ok(std::vec![1]));
+}
+
+#[test]
+fn what_was_read_before_a_truncation_is_not_used() {
+    let rig = backed(2);
+    rig.backing.is_slow.store(true, Ordering::Relaxed);
+    let mut fetch = pin!(rig.cache.fetch(0, 2 * PAGE_SIZE));
+    assert!(poll(fetch.as_mut()).is_pending());
+    rig.cache.truncate(PAGE);
+    rig.backing.bytes.lock().truncate(PAGE_SIZE);
+    rig.cache.truncate(2 * PAGE);
+    rig.backing.is_slow.store(false, Ordering::Relaxed);
+    assert_eq!(poll(fetch.as_mut()), Poll::Ready(Ok(())));
+    assert_eq!(rig.read(PAGE, 1), Ok(std::vec![0]));
+}
+
+#[test]
+fn partial_writes_need_the_page_and_whole_ones_do_not() {
+    let rig = backed(2);
+    let missing = TryError::NotResident { offset: 0, length: PAGE_SIZE };
+    assert_eq!(rig.write(WritePosition::At(5), b"x"), Err(missing));
+    rig.write(WritePosition::At(0), &[9; PAGE_SIZE]).unwrap();
+    rig.write(WritePosition::End, b"tail").unwrap();
+    assert!(rig.backing.reads.lock().is_empty());
+    now(rig.cache.flush(0..u64::MAX)).unwrap();
+    assert_eq!(*rig.backing.writes.lock(), [(0, PAGE_SIZE), (2, 4)]);
+    let bytes = rig.backing.bytes.lock();
+    assert_eq!((bytes[0], bytes[PAGE_SIZE], &bytes[2 * PAGE_SIZE..]), (9, 2, &b"tail"[..]));
+}
+
+#[test]
+fn writes_through_shared_mappings_are_noticed_each_time() {
+    let rig = backed(1);
+    let mm = rig.mm();
+    let address = rig.map_shared(&mm);
+    now(mm.fault(address, Some(Access::Read))).unwrap();
+    assert!(!rig.cache.is_dirty());
+    for value in [5, 6] {
+        mm.try_copy_out(UserAddress(address), &[value]).unwrap();
+        assert!(rig.cache.is_dirty());
+        now(rig.cache.flush(0..u64::MAX)).unwrap();
+        assert!(!rig.cache.is_dirty());
+        assert_eq!(rig.backing.bytes.lock()[0], value);
+    }
+}
+
+#[test]
+fn a_failed_or_dropped_flush_leaves_pages_dirty() {
+    let rig = backed(1);
+    rig.write(WritePosition::At(0), &[9; PAGE_SIZE]).unwrap();
+    rig.backing.fails.store(true, Ordering::Relaxed);
+    assert_eq!(now(rig.cache.flush(0..u64::MAX)), Err(Errno::EIO));
+    assert!(rig.cache.is_dirty());
+    rig.backing.fails.store(false, Ordering::Relaxed);
+    rig.backing.is_slow.store(true, Ordering::Relaxed);
+    assert!(poll(pin!(rig.cache.flush(0..u64::MAX))).is_pending());
+    assert!(rig.cache.is_dirty());
+}
+
+#[test]
+fn clean_unmapped_pages_give_way_under_pressure() {
+    let rig = backed(200);
+    for page in 0..200 {
+        now(rig.cache.fetch(page * PAGE, 1)).unwrap();
+    }
+    rig.write(WritePosition::At(0), b"dirty").unwrap();
+    let mm = rig.mm();
+    let address = rig.map_shared(&mm);
+    now(mm.fault(address + PAGE, Some(Access::Read))).unwrap();
+    let held: Vec<FrameRef> = core::iter::from_fn(|| rig.frames.allocate_one().ok()).collect();
+    assert!(held.len() > 190);
+    assert_eq!(rig.cache.resident_pages(), 2);
+    assert_eq!(rig.read(0, 5), Ok(b"dirty".to_vec()));
+}
+
+#[test]
+fn nothing_outlives_the_cache() {
+    let rig = backed(20);
+    let free = rig.frames.free_frames();
+    now(rig.cache.fetch(0, 20 * PAGE_SIZE)).unwrap();
+    rig.cache.invalidate();
+    assert_eq!(rig.cache.resident_pages(), 0);
+    now(rig.cache.fetch(0, 20 * PAGE_SIZE)).unwrap();
+    drop(rig.cache);
+    assert_eq!(rig.frames.free_frames(), free);
+}

@@ -49,9 +49,12 @@ fn address() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
+    // Each step looks at whole tables.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     #[test]
     fn behaves_like_a_map(
-        steps in proptest::collection::vec((0..4_u8, address(), address()), 1..60),
+        steps in proptest::collection::vec((0..4_u8, address(), address()), 1..40),
     ) {
         let (frames, mut table) = table(400);
         let free = frames.free_frames();
