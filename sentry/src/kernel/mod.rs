@@ -19,6 +19,7 @@ mod run;
 mod scheduler;
 mod scheduling;
 mod session;
+mod strace;
 mod task;
 mod timer;
 mod uts;
@@ -45,6 +46,7 @@ pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
 pub use robust::ROBUST_HEAD_SIZE;
 pub use scheduling::{POLICY_OTHER, SchedulingPolicy};
 pub use session::{ControllingTerminal, ProcessGroup, Session};
+pub use strace::UnknownCalls;
 pub use task::{Current, TASK_NAME_LENGTH, Task};
 pub use timer::{TimerHandler, TimerId, Timers};
 pub use uts::{KERNEL_RELEASE, KERNEL_VERSION, UtsNames};
@@ -88,6 +90,8 @@ pub struct Kernel {
     pub terminals: crate::tty::Terminals,
     /// Tasks and processes.
     pub processes: ProcessTable,
+    /// System calls that were asked for in vain.
+    pub unknown_calls: UnknownCalls,
     /// The container's standard streams, once attached.
     pub console: Once<Arc<Console>>,
     /// The way to the host, once attached.
@@ -135,6 +139,7 @@ impl Kernel {
             unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
+            unknown_calls: UnknownCalls::default(),
             console: Once::new(),
             control: Once::new(),
             mounts: Once::new(),

@@ -1,7 +1,7 @@
 //! The life of a task: run user code, serve what stopped it, deliver signals.
 
 use alloc::sync::Arc;
-use core::{future::Future, pin::pin};
+use core::{future::Future, pin::pin, sync::atomic::Ordering};
 
 use super::{
     Activity, Current, Kernel, Task, WaitStatus, executor, exit,
@@ -89,7 +89,11 @@ impl Current {
     }
 
     async fn serve_call(&mut self) {
+        let before = self.kernel.boot_info().strace.then_some(self.context.registers);
         let result = syscalls::dispatch(self).await;
+        if let Some(registers) = before {
+            self.trace_call(&registers, result);
+        }
         self.restart_deadline = self.restart_deadline.filter(|_| {
             result == Err(Errno::ERESTART_RESTARTBLOCK)
         });
@@ -110,7 +114,7 @@ impl Current {
         let interrupted = error.is_some_and(|errno| errno.is_restart() || errno == Errno::EINTR);
         if interrupted {
             // Also when somebody else took the signal meanwhile: the call must be restarted.
-            self.task.notify();
+            self.task.notified.store(true, Ordering::Relaxed);
         } else if let Some(mask) = self.saved_mask.take() {
             self.task.set_blocked_signals(mask);
         }

@@ -15,7 +15,7 @@ pub mod system;
 mod table;
 pub mod time;
 
-pub use arguments::{FileDescriptor, FromArgument};
+pub use arguments::{ArgumentKind, FileDescriptor, FromArgument};
 pub use table::{SYSCALLS, Support, Syscall, dispatch};
 
 use crate::errno::Result;

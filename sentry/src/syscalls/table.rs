@@ -85,7 +85,10 @@ macro_rules! syscall_table {
                     $(let $argument = <$type as FromArgument>::from_argument(next());)*
                     call!($kind, $handler, current $(, $argument)*)
                 })*
-                _ => Err(Errno::ENOSYS),
+                _ => {
+                    current.kernel.note_unknown_call(number);
+                    Err(Errno::ENOSYS)
+                }
             }
         }
     };

@@ -28,6 +28,7 @@ impl Current {
                 continue;
             }
             match self.task.take_deliverable() {
+                Some((info, disposition)) if self.process().is_protected(disposition, &info) => {}
                 Some((info, disposition)) => self.act_on(&info, disposition).await,
                 None => self.task.recalculate_notified(),
             }
@@ -58,7 +59,6 @@ impl Current {
     }
 
     fn die_of(&self, signal: Signal, core: bool) {
-        // The first process of a container ends like any other: nobody else could stop it.
         self.process().end(WaitStatus::killed(signal, core));
     }
 

@@ -19,7 +19,7 @@ impl Process {
         let continued = {
             let mut state = self.state.lock();
             let continued = self.before_sending(&mut state, info.signal);
-            if self.accepts(&state, None, info.signal) {
+            if self.accepts(&state, None, &info) {
                 if self.may_queue(state.pending.queued(), &info) {
                     state.pending.add(info);
                 } else {
@@ -60,14 +60,25 @@ impl Process {
 
     /// Whether a signal is kept at all: an ignored one is not, unless its target blocks it and may
     /// change its mind.
-    fn accepts(&self, state: &ProcessState, target: Option<&Task>, signal: Signal) -> bool {
+    fn accepts(&self, state: &ProcessState, target: Option<&Task>, info: &SignalInfo) -> bool {
+        let signal = info.signal;
         let Some(task) = target.or_else(|| state.threads.first().map(|task| &**task)) else {
             return false;
         };
         let signals = task.signals.lock();
         let held = signals.blocked.union(signals.awaited).contains(signal);
         drop(signals);
-        held || !self.signal_actions().lock().ignores(signal)
+        let disposition = self.signal_actions().lock().disposition(signal);
+        held || (disposition != Disposition::Ignore && !self.is_protected(disposition, info))
+    }
+
+    /// Whether `info` cannot touch this process, because it is the container's first one and
+    /// handles no such signal: only the host may kill or stop it then (pid_namespaces(7)).
+    pub(super) fn is_protected(&self, disposition: Disposition, info: &SignalInfo) -> bool {
+        let from_host = info.code == code::SI_KERNEL || info.pid() == 0;
+        let own_fault = info.code > 0 && SignalSet::SYNCHRONOUS.contains(info.signal);
+        let forced = own_fault || (from_host && SignalSet::UNBLOCKABLE.contains(info.signal));
+        self.pid() == 1 && matches!(disposition, Disposition::Default(_)) && !forced
     }
 
     /// Whether the queue has room for the information of another signal; standard signals that are
@@ -155,7 +166,7 @@ impl Task {
         let continued = {
             let mut state = process.state.lock();
             let continued = process.before_sending(&mut state, info.signal);
-            if process.accepts(&state, Some(self), info.signal) {
+            if process.accepts(&state, Some(self), &info) {
                 let mut signals = self.signals.lock();
                 if process.may_queue(signals.pending.queued(), &info) {
                     signals.pending.add(info);
