@@ -69,7 +69,7 @@ impl Executors {
         let count = boot.executors;
         let kernel = kernel::boot(platform, boot).map_err(|error| {
             Failure::new(
-                format_args!("the sentry does not start: {error:?}"),
+                format_args!("the sentry does not start: {error}"),
                 "give it more memory with --memory",
             )
         })?;
