@@ -9,7 +9,7 @@ use crate::platform::ExecutorId;
 pub fn run_executor(kernel: &Arc<Kernel>, executor: ExecutorId) {
     while !kernel.is_halted() {
         poll_events(kernel);
-        if !kernel.scheduler.run_one(executor) {
+        if !kernel.scheduler.run_one(executor) && !kernel.frames.trim() {
             sleep(kernel, executor);
         }
     }

@@ -28,6 +28,9 @@ const USED: u32 = 1 << 31;
 /// Blocks smaller than this (64 KiB) are not worth a call to give back to the host.
 const SMALLEST_RELEASED_ORDER: u8 = 4;
 
+/// Free frames that stay backed by the host for quick reuse: 64 MiB, or 1/8 of small memories.
+const KEPT_FRAMES: usize = 16 << 10;
+
 /// Gives frames back when they run out: a cache of what can be read again.
 pub trait Reclaim: Send + Sync {
     /// Drops up to `count` frames that nobody else uses; returns how many. Called with locks of
@@ -45,6 +48,8 @@ pub struct FrameAllocator {
     total: usize,
     /// Free frames the host still backs with memory, roughly.
     used_free: AtomicUsize,
+    /// Value of `used_free` up to which looking for blocks to release is in vain.
+    unreleasable: AtomicUsize,
     reclaimers: SpinMutex<VecDeque<Weak<dyn Reclaim>>>,
 }
 
@@ -65,6 +70,7 @@ impl FrameAllocator {
             buddy: SpinMutex::new(Buddy::new(first.0.min(total), total)),
             total: total.saturating_sub(first.0) as usize,
             used_free: AtomicUsize::new(0),
+            unreleasable: AtomicUsize::new(0),
             reclaimers: SpinMutex::new(VecDeque::new()),
             platform,
         })
@@ -153,19 +159,36 @@ impl FrameAllocator {
     /// Gives free memory that has been used back to the host; it costs a call per block, and a
     /// host page fault when the memory is used again. Returns the number of frames.
     pub fn release_free_memory(&self) -> usize {
-        let mut released = 0;
-        for order in (SMALLEST_RELEASED_ORDER..=MAX_ORDER).rev() {
-            while let Some(block) = self.take_used_block(order) {
-                self.platform.release_frames(Frame(block), 1 << order);
-                (block..block + (1 << order))
-                    .filter_map(|frame| self.state(Frame(frame)))
-                    .for_each(|state| state.store(0, Ordering::Relaxed));
-                self.buddy.lock().free(block, order);
-                released += 1 << order;
-            }
+        core::iter::from_fn(|| self.release_block()).sum()
+    }
+
+    /// Does a bounded part (at most 4 MiB) of that if much free memory has been used; to be
+    /// called when there is nothing else to do. False if nothing was done.
+    pub fn trim(&self) -> bool {
+        let used = self.used_free.load(Ordering::Relaxed);
+        let kept = KEPT_FRAMES.min(self.total / 8);
+        if used <= kept.max(self.unreleasable.load(Ordering::Relaxed)) {
+            return false;
         }
-        self.forget_used(released);
+        let released = self.release_block().is_some();
+        // What is scattered in small blocks is not looked at again before more is freed.
+        let unreleasable = if released { 0 } else { used + kept / 8 };
+        self.unreleasable.store(unreleasable, Ordering::Relaxed);
         released
+    }
+
+    /// Gives one of the largest free blocks with used frames back to the host.
+    fn release_block(&self) -> Option<usize> {
+        let mut largest_first = (SMALLEST_RELEASED_ORDER..=MAX_ORDER).rev();
+        let find = |order| self.take_used_block(order).map(|block| (block, order));
+        let (block, order) = largest_first.find_map(find)?;
+        let count = 1 << order;
+        self.platform.release_frames(Frame(block), count);
+        let frames = (block..).take(count).filter_map(|frame| self.state(Frame(frame)));
+        let used = frames.filter(|state| state.swap(0, Ordering::Relaxed) & USED != 0).count();
+        self.buddy.lock().free(block, order);
+        self.forget_used(used);
+        Some(used)
     }
 
     /// Number of free frames that [`Self::release_free_memory`] might give back.
@@ -231,13 +254,13 @@ impl FrameAllocator {
         given
     }
 
+    /// Takes a free block of `order` in which frames have been used, judged by a sample.
     fn take_used_block(&self, order: u8) -> Option<u32> {
         let mut buddy = self.buddy.lock();
+        let is_used = |state: &AtomicU32| state.load(Ordering::Relaxed) & USED != 0;
         let used = |block: &u32| {
-            (*block..block + (1 << order)).any(|frame| {
-                self.state(Frame(frame))
-                    .is_some_and(|state| state.load(Ordering::Relaxed) & USED != 0)
-            })
+            let mut sample = (*block..block + (1 << order)).step_by(1 << SMALLEST_RELEASED_ORDER);
+            sample.any(|frame| self.state(Frame(frame)).is_some_and(is_used))
         };
         let block = buddy.blocks(order).find(used)?;
         buddy.take(block, order);
@@ -301,10 +324,21 @@ mod tests {
         assert_eq!(frames.release_free_memory(), 0);
         drop(frames.allocate(4).unwrap());
         assert_eq!(frames.releasable_frames(), 16);
-        assert!(frames.release_free_memory() >= 16);
+        assert_eq!(frames.release_free_memory(), 16);
         assert_eq!(frames.releasable_frames(), 0);
         assert!(matches!(platform.take_calls()[..], [Call::Release { .. }]));
         assert_eq!(frames.free_frames(), 63);
+    }
+
+    #[test]
+    fn trims_only_what_is_much() {
+        let (platform, frames) = allocator(1024);
+        drop(frames.allocate(6).unwrap());
+        assert!(!frames.trim());
+        drop(frames.allocate(8).unwrap());
+        assert!(frames.trim());
+        assert!(!platform.take_calls().is_empty());
+        assert!(!frames.trim());
     }
 
     struct Hoard(SpinMutex<Vec<FrameRef>>);

@@ -60,17 +60,20 @@ impl Mm {
     ) {
         let mut run: Option<(Range<u64>, Protection)> = None;
         table.update(range, |address, entry| {
-            let protection = new(address, entry);
-            if protection == entry.protection() {
+            let (old, protection) = (entry.protection(), new(address, entry));
+            if protection == old {
+                // A run may reach over holes, but not over pages with another protection.
+                let fits = run.as_ref().is_none_or(|(_, same)| old.is_empty() || *same == old);
+                if !fits {
+                    self.protect_run(run.take());
+                }
                 return entry;
             }
-            if entry.protection().is_empty() {
+            if old.is_empty() {
                 return entry.with_protection(protection).with_announced(false);
             }
             match &mut run {
-                Some((pages, same)) if *same == protection && pages.end == address => {
-                    pages.end += PAGE;
-                }
+                Some((pages, same)) if *same == protection => pages.end = address + PAGE,
                 _ => self.protect_run(run.replace((address..address + PAGE, protection))),
             }
             entry.with_protection(protection)

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::*;
+use crate::mm::page_table::LEAF_SPAN;
 
 impl Mm {
     /// Unmaps `length` bytes from `address`; parts that are not mapped do not matter.
@@ -37,7 +38,22 @@ impl Mm {
         let removed = state.vmas.remove(range);
         if !removed.is_empty() {
             self.clear_pages(&mut state.table, range);
+            self.free_tables(state, range);
         }
         removed
+    }
+
+    /// Frees the leaf tables around `range` that map nothing but the gap it is in now.
+    fn free_tables(&self, state: &mut State, range: &Range<u64>) {
+        let below = state.vmas.last_below(range.start).map_or(0, |vma| vma.range.end);
+        let above = state.vmas.next_above(range.end - 1).map(|vma| vma.range.start);
+        let gap = below..above.unwrap_or(self.address_limit());
+        let near = range.start.saturating_sub(LEAF_SPAN)..range.end.saturating_add(LEAF_SPAN);
+        let gap = gap.start.max(near.start)..gap.end.min(near.end);
+        let tables = state.table.detach_tables(gap.clone());
+        if !tables.is_empty() {
+            // A processor may have cached the way to a table even though it mapped nothing.
+            self.platform.unmap(self.space, gap.start, page_count(&gap));
+        }
     }
 }

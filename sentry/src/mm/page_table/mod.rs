@@ -14,6 +14,8 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use smallvec::SmallVec;
+
 use crate::{
     errno::Result,
     memory::{Frame, FrameAllocator, FrameRef, PAGE_SIZE},
@@ -22,6 +24,9 @@ use crate::{
 const PAGE: u64 = PAGE_SIZE as u64;
 const ENTRIES: u64 = 512;
 const ROOT_LEVEL: u32 = 3;
+
+/// Number of bytes that one leaf table maps: 2 MiB.
+pub const LEAF_SPAN: u64 = span(1);
 
 /// A page table. It owns one reference to each frame that an entry holds.
 pub struct PageTable {
@@ -176,6 +181,40 @@ impl PageTable {
             old.frame().into_iter().for_each(|frame| self.frames.release(frame));
         });
         self.counts = counts;
+    }
+
+    /// Takes out the leaf tables that map only addresses in `range`, where all entries must be
+    /// empty. They may be freed once no processor walks them any more.
+    pub fn detach_tables(&mut self, range: Range<u64>) -> SmallVec<[FrameRef; 4]> {
+        let mut detached = SmallVec::new();
+        let whole = range.start.next_multiple_of(LEAF_SPAN)..range.end / LEAF_SPAN * LEAF_SPAN;
+        self.detach_below(self.root.address(), ROOT_LEVEL, whole, &mut detached);
+        self.recent_leaf = None;
+        self.counts.tables -= detached.len() as u64;
+        detached
+    }
+
+    fn detach_below(
+        &self,
+        table: u64,
+        level: u32,
+        range: Range<u64>,
+        detached: &mut SmallVec<[FrameRef; 4]>,
+    ) {
+        let mut address = range.start;
+        while address < range.end {
+            let next = (address / span(level) + 1) * span(level);
+            let entry = entry_address(table, level, address);
+            if let Some(below) = self.load(entry).table_address() {
+                if level > 1 {
+                    self.detach_below(below, level - 1, address..next.min(range.end), detached);
+                } else if let Some((slot, frame)) = self.slot(entry).zip(Frame::containing(below)) {
+                    slot.store(0, Ordering::Release);
+                    detached.push(self.frames.adopt(frame));
+                }
+            }
+            address = next;
+        }
     }
 
     fn slot(&self, address: u64) -> Option<&AtomicU64> {
