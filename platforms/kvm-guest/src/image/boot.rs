@@ -101,9 +101,10 @@ fn read_boot_info(header: &BootHeader) -> BootInfo {
 
 /// Memory and device windows as the direct map shows them.
 fn physical_memory(info: &BootInfo) -> PhysicalMemory {
-    let windows = info.devices.iter().filter_map(|device| {
-        region(device.window_base, usize::try_from(device.window_size).ok()?)
-    });
+    let windows = info
+        .devices
+        .iter()
+        .filter_map(|device| region(device.window_base, usize::try_from(device.window_size).ok()?));
     match usize::try_from(info.ram_size).ok().and_then(|length| region(0, length)) {
         Some(ram) => PhysicalMemory::new(ram, windows),
         None => fail("the memory map is malformed"),

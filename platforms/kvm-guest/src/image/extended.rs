@@ -31,7 +31,8 @@ struct Bounce(UnsafeCell<[Area; MAX_VCPUS as usize]>);
 // SAFETY: each vCPU uses only its own element.
 unsafe impl Sync for Bounce {}
 
-static BOUNCE: Bounce = Bounce(UnsafeCell::new([const { Area([0; MAX_AREA_BYTES]) }; MAX_VCPUS as usize]));
+static BOUNCE: Bounce =
+    Bounce(UnsafeCell::new([const { Area([0; MAX_AREA_BYTES]) }; MAX_VCPUS as usize]));
 
 /// Enables every state component that user code may use and that fits.
 pub fn initialise() {

@@ -8,7 +8,7 @@ use sentry::{
     errno::{Errno, Result},
     memory::{Frame, PhysicalMemory},
     platform::{
-        AddressSpaceId, ClockParameters, ExecutorId, Exception, Platform, Protection, Trap,
+        AddressSpaceId, ClockParameters, Exception, ExecutorId, Platform, Protection, Trap,
         UserContext,
     },
 };

@@ -167,10 +167,10 @@ enum Message {
 }
 
 /// The signal that breaks KVM_RUN; nothing else uses it.
-const INTERRUPTION_SIGNAL: libc::c_int = libc::SIGURG;
+pub(crate) const INTERRUPTION_SIGNAL: libc::c_int = libc::SIGURG;
 
 /// Gives [`INTERRUPTION_SIGNAL`] a handler that does nothing, so that it interrupts a system call.
-fn install_interruption_handler() {
+pub(crate) fn install_interruption_handler() {
     extern "C" fn nothing(_signal: libc::c_int) {}
     // SAFETY: the zeroed structure is a valid `sigaction`, the handler is async-signal-safe, and
     // the call cannot fail for a valid signal.
