@@ -3,7 +3,7 @@
 use core::{
     arch::asm,
     cell::UnsafeCell,
-    mem::offset_of,
+    mem::{MaybeUninit, offset_of},
     sync::atomic::{AtomicBool, AtomicU64},
 };
 
@@ -28,7 +28,7 @@ pub struct PerCpu {
     /// See `trap_vector`.
     pub trap_error: u64,
     /// Whether RDFSBASE and its kin may be used.
-    has_fsgsbase: u64,
+    pub has_fsgsbase: u64,
     /// Index of the vCPU.
     pub index: u16,
     /// Descriptor tables; the processor refers to them.
@@ -87,13 +87,14 @@ const EMPTY: PerCpu = PerCpu {
     loaded_root: AtomicU64::new(0),
 };
 
-struct All(UnsafeCell<[PerCpu; MAX_VCPUS as usize]>);
+/// Not initialised in the image, so that it takes no room in the file.
+struct All(UnsafeCell<MaybeUninit<[PerCpu; MAX_VCPUS as usize]>>);
 
 // SAFETY: each element is initialised by its own vCPU before any other vCPU may reach it, and is
 // `Sync` from then on.
 unsafe impl Sync for All {}
 
-static ALL: All = All(UnsafeCell::new([EMPTY; MAX_VCPUS as usize]));
+static ALL: All = All(UnsafeCell::new(MaybeUninit::zeroed()));
 
 /// Sets this vCPU's structure up, all but the descriptor tables, and returns it.
 ///
@@ -104,6 +105,7 @@ pub unsafe fn initialise(index: u16, has_fsgsbase: bool) -> *mut PerCpu {
     // uses the element yet.
     unsafe {
         let own = ALL.0.get().cast::<PerCpu>().add(usize::from(index));
+        own.write(EMPTY);
         (*own).self_address = own as u64;
         (*own).index = index;
         (*own).has_fsgsbase = has_fsgsbase.into();
@@ -121,12 +123,13 @@ pub fn current() -> &'static PerCpu {
     }
 }
 
-/// The state of the vCPU at `index`; it may not have started yet.
+/// The state of the vCPU at `index`, which may not have started yet: its atomics are zero then.
 pub fn get(index: u16) -> Option<&'static PerCpu> {
     if index >= MAX_VCPUS {
         return None;
     }
-    // SAFETY: within the array; only `Sync` parts are used across vCPUs.
+    // SAFETY: within the array; only atomics and the index are used across vCPUs, and all their bits
+    // are valid from the start.
     Some(unsafe { &*ALL.0.get().cast::<PerCpu>().add(usize::from(index)) })
 }
 

@@ -110,7 +110,7 @@ impl Platform for KvmPlatform {
         }
         arm_timer(deadline);
         extended::load(context);
-        if !processor::has_fsgsbase() {
+        if own.has_fsgsbase == 0 {
             let registers = &context.registers;
             processor::set_user_bases(registers.fs_base, registers.gs_base);
         }
