@@ -69,3 +69,60 @@ fn place(memory: &GuestMemoryMmap, header: &ProgramHeader, contents: &[u8]) -> R
     }
     memory.write_slice(contents, GuestAddress(header.p_paddr)).map_err(Error::memory)
 }
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
+
+    use super::*;
+
+    fn headers() -> Vec<ProgramHeader> {
+        let file = ElfBytes::<LittleEndian>::minimal_parse(IMAGE).unwrap();
+        file.segments().unwrap().iter().filter(|header| header.p_type == abi::PT_LOAD).collect()
+    }
+
+    /// Registers that hold the user's state while the sentry runs.
+    fn is_user_state(register: Register) -> bool {
+        register.is_vector_register()
+            || register.is_st()
+            || register.is_mm()
+            || register.is_k()
+            || register.is_tmm()
+    }
+
+    /// The escape opcodes (Intel SDM volume 2, appendix A.5).
+    fn is_x87(instruction: &Instruction) -> bool {
+        let opcode = instruction.code().op_code();
+        opcode.table() == iced_x86::OpCodeTableKind::Normal
+            && matches!(opcode.op_code(), 0xd8..=0xdf | 0xd8c0..=0xdfff)
+    }
+
+    fn touches_user_state(instruction: &Instruction) -> bool {
+        let operands = (0..instruction.op_count())
+            .filter(|index| instruction.op_kind(*index) == OpKind::Register);
+        let registers = operands.map(|index| instruction.op_register(index));
+        registers.into_iter().any(is_user_state) || is_x87(instruction)
+    }
+
+    #[test]
+    fn has_no_vector_or_x87_instruction() {
+        let text = headers().into_iter().find(|header| header.p_flags & abi::PF_X != 0).unwrap();
+        let start = usize::try_from(text.p_offset).unwrap();
+        let code = &IMAGE[start..start + usize::try_from(text.p_filesz).unwrap()];
+        let decoder = Decoder::with_ip(64, code, text.p_vaddr, DecoderOptions::NONE);
+        let mut count = 0;
+        for instruction in decoder {
+            count += 1;
+            let allowed = instruction.code() == Code::INVALID || !touches_user_state(&instruction);
+            assert!(allowed, "{:#x}: {instruction}", instruction.ip());
+        }
+        assert!(count > 10_000, "only {count} instructions: is this the image?");
+    }
+
+    #[test]
+    fn nothing_is_both_writable_and_executable() {
+        let both = abi::PF_W | abi::PF_X;
+        assert_eq!(headers().len(), 3);
+        assert!(headers().iter().all(|header| header.p_flags & both != both));
+    }
+}
