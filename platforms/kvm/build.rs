@@ -10,7 +10,8 @@ use std::{
 /// An explicit target keeps the flags below off build scripts and procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Set to build a workspace without the image, for quick checks; such a build has no KVM platform.
+/// Set to build without the image; so do debug builds, to be quick. Without it there is no kvm
+/// platform.
 const SKIP_VARIABLE: &str = "SANDBOX_VMM_SKIP_IMAGE";
 
 fn main() {
@@ -19,13 +20,16 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     println!("cargo::rerun-if-env-changed={SKIP_VARIABLE}");
+    println!("cargo::rustc-check-cfg=cfg(has_image)");
     let output = PathBuf::from(variable("OUT_DIR"));
-    let image = if env::var_os(SKIP_VARIABLE).is_some() {
+    let is_wanted = variable("PROFILE") == "release" && env::var_os(SKIP_VARIABLE).is_none();
+    let image = if is_wanted {
+        println!("cargo::rustc-cfg=has_image");
+        build(&root, &output)
+    } else {
         let empty = output.join("no-image");
         std::fs::write(&empty, []).unwrap_or_else(|error| fail(&error.to_string()));
         empty
-    } else {
-        build(&root, &output)
     };
     println!("cargo::rustc-env=SENTRY_IMAGE={}", image.display());
 }

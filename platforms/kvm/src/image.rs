@@ -9,6 +9,11 @@ use crate::config::Error;
 /// The image as the build script made it.
 static IMAGE: &[u8] = include_bytes!(env!("SENTRY_IMAGE"));
 
+/// Whether this build carries an image.
+pub const fn is_present() -> bool {
+    !IMAGE.is_empty()
+}
+
 /// A segment of the image, as the page tables must map it.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment {
@@ -70,7 +75,7 @@ fn place(memory: &GuestMemoryMmap, header: &ProgramHeader, contents: &[u8]) -> R
     memory.write_slice(contents, GuestAddress(header.p_paddr)).map_err(Error::memory)
 }
 
-#[cfg(test)]
+#[cfg(all(test, has_image))]
 mod tests {
     use iced_x86::{Code, Decoder, DecoderOptions, Instruction, OpKind, Register};
 

@@ -20,5 +20,6 @@ mod vcpu;
 
 pub use config::{Config, DeviceWindow, Error};
 pub use counters::ExitCounts;
+pub use image::is_present as has_image;
 pub use machine::{Machine, Stopper};
 pub use vcpu::VcpuEnd;

@@ -8,7 +8,7 @@ use super::do_command::{UserFlag, Volume};
 use crate::{
     error::{Failure, Result},
     logging::Log,
-    sandbox::settings::{self, Settings},
+    sandbox::settings::{self, Platform, Settings},
     size,
 };
 
@@ -158,22 +158,50 @@ impl GlobalFlags {
     /// # Errors
     /// If the platform asked for cannot be used.
     pub fn settings(&self, log: &Log) -> Result<Settings> {
-        match self.platform {
-            PlatformFlag::Kvm => {
-                return Err(Failure::new(
-                    "the kvm platform is not built yet",
-                    "use --platform=ptrace or leave the flag out",
-                ));
-            }
-            PlatformFlag::Auto => log.information("platform ptrace: kvm is not built yet"),
-            PlatformFlag::Ptrace => log.information("platform ptrace: asked for by --platform"),
-        }
         Ok(Settings {
             memory_bytes: self.memory.unwrap_or_else(settings::default_memory_bytes),
             executors: self.executors.unwrap_or_else(settings::default_executors),
             strace: self.strace,
+            platform: self.choose_platform(log)?,
         })
     }
+
+    fn choose_platform(&self, log: &Log) -> Result<Platform> {
+        match self.platform {
+            PlatformFlag::Ptrace => {
+                log.information("platform ptrace: asked for by --platform");
+                Ok(Platform::Ptrace)
+            }
+            PlatformFlag::Kvm => match kvm_verdict() {
+                Ok(()) => Ok(Platform::Kvm),
+                Err(reason) => Err(Failure::new(
+                    format_args!("cannot use the kvm platform: {reason}"),
+                    "use --platform=ptrace or leave the flag out",
+                )),
+            },
+            PlatformFlag::Auto => match kvm_verdict() {
+                Ok(()) => {
+                    log.information("platform kvm: it works on this host");
+                    Ok(Platform::Kvm)
+                }
+                Err(reason) => {
+                    log.information(format_args!("platform ptrace: {reason}"));
+                    Ok(Platform::Ptrace)
+                }
+            },
+        }
+    }
+}
+
+/// Whether the kvm platform can be used here, or why not.
+///
+/// # Errors
+/// The reason, in words a user can act on.
+pub fn kvm_verdict() -> std::result::Result<(), String> {
+    if !platform_kvm::has_image() {
+        return Err("this is a build without the ring-0 image; build with --release".to_owned());
+    }
+    platform_kvm::self_test::run().map_err(|reason| reason.to_string())
 }
 
 fn parse_memory(text: &str) -> std::result::Result<u64, String> {

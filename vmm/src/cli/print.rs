@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use sentry::syscalls::{SYSCALLS, Support};
 
+use super::arguments::kvm_verdict;
 use crate::error::{Failure, Result};
 
 /// Prints each platform, whether it can be used, and why not.
@@ -11,11 +12,12 @@ use crate::error::{Failure, Result};
 /// # Errors
 /// If standard output is closed.
 pub fn platforms() -> Result<()> {
-    let kvm = match platform_kvm::self_test::run() {
-        Ok(()) => "this host's KVM works, but the kvm platform is not built yet".to_owned(),
-        Err(reason) => reason.to_string(),
+    let chosen = "chosen by --platform=auto";
+    let kvm = kvm_verdict();
+    let rows = match &kvm {
+        Ok(()) => [("kvm", true, chosen), ("ptrace", true, "used with --platform=ptrace")],
+        Err(reason) => [("kvm", false, reason.as_str()), ("ptrace", true, chosen)],
     };
-    let rows = [("kvm", false, kvm.as_str()), ("ptrace", true, "chosen by --platform=auto")];
     let line = |(name, is_usable, reason): (&str, bool, &str)| {
         let verdict = if is_usable { "usable" } else { "unusable" };
         format!("{name:<7} {verdict:<9} {reason}\n")

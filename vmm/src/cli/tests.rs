@@ -1,6 +1,7 @@
 use clap::CommandFactory;
 use guest_abi::container::{MountSource, RootWrites};
 
+use crate::sandbox::settings::Platform;
 use super::*;
 use crate::bundle::{Bundle, BundleOptions};
 
@@ -107,10 +108,15 @@ fn global_flags_stand_before_or_after_the_command() {
 }
 
 #[test]
-fn kvm_is_refused_in_one_line() {
+fn kvm_is_used_or_refused_in_one_line() {
     let log = Log::open(LogLevel::Error, None).unwrap();
-    let failure = parse(&["--platform", "kvm", "do", "ls"]).global.settings(&log).unwrap_err();
-    assert!(failure.to_string().starts_with("the kvm platform is not built yet; "));
+    match parse(&["--platform", "kvm", "do", "ls"]).global.settings(&log) {
+        Ok(settings) => assert_eq!(settings.platform, Platform::Kvm),
+        Err(failure) => {
+            let text = failure.to_string();
+            assert!(text.starts_with("cannot use the kvm platform: ") && !text.contains('\n'));
+        }
+    }
 }
 
 #[test]

@@ -112,6 +112,18 @@ impl Device {
         })
     }
 
+    /// The window as a memory slot of a virtual machine.
+    ///
+    /// # Errors
+    /// If the limit of open files is reached.
+    pub fn machine_window(&self) -> io::Result<platform_kvm::DeviceWindow> {
+        Ok(platform_kvm::DeviceWindow {
+            file: self.window.try_clone()?,
+            base: self.descriptor.window_base,
+            size: self.descriptor.window_size,
+        })
+    }
+
     /// What the platform rings, by queue.
     ///
     /// # Errors

@@ -11,11 +11,9 @@ use std::{
 };
 
 use guest_abi::boot::BootInfo;
+use platform_kvm::{Machine, VcpuEnd};
 use platform_ptrace::PtracePlatform;
-use sentry::{
-    kernel::{self, Kernel},
-    platform::ExecutorId,
-};
+use sentry::{kernel, platform::ExecutorId};
 
 use crate::{
     error::{Failure, Result},
@@ -27,9 +25,9 @@ use crate::{
 /// noticing; what does not end by then ends with the process.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The executors of one sentry.
+/// The executors of one sentry: host threads on the ptrace platform, vCPUs on the kvm platform.
 pub struct Executors {
-    kernel: Arc<Kernel>,
+    stop: Box<dyn FnOnce()>,
     ended: Doorbell,
     /// Nothing is ever sent: it disconnects when all executors have ended.
     running: Receiver<()>,
@@ -54,18 +52,22 @@ fn report_panics() {
         let current = thread::current();
         let thread = current.name().unwrap_or("unnamed");
         let message = format!("{panic}").replace('\n', " ");
-        let line = format!("sandbox-vmm: {thread} {message}{}", terminal::line_end());
-        let _ = io::stderr().write_all(line.as_bytes());
+        report(&format!("{thread} {message}"));
     }));
 }
 
+/// Writes one line to standard error. If nobody reads it, nothing can be done.
+fn report(text: &str) {
+    let line = format!("sandbox-vmm: {text}{}", terminal::line_end());
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
 impl Executors {
-    /// Boots the sentry on `platform` and starts its executors.
+    /// Boots the sentry in this process, on `platform`, and starts its executors.
     ///
     /// # Errors
     /// If the sentry refuses `boot`, or a thread cannot be started.
-    pub fn start(platform: Arc<PtracePlatform>, boot: BootInfo) -> Result<Self> {
-        report_panics();
+    pub fn start_ptrace(platform: Arc<PtracePlatform>, boot: BootInfo) -> Result<Self> {
         let count = boot.executors;
         let kernel = kernel::boot(platform, boot).map_err(|error| {
             Failure::new(
@@ -73,27 +75,52 @@ impl Executors {
                 "give it more memory with --memory",
             )
         })?;
-        let ended = Doorbell::new().map_err(cannot_start)?;
-        let (sender, running) = channel();
-        let executors = Self { kernel, ended, running };
-        for number in 0..count {
-            executors.spawn(ExecutorId(number), sender.clone())?;
-        }
-        Ok(executors)
+        let stopped = Arc::clone(&kernel);
+        Self::start(count, Box::new(move || stopped.halt()), move |executor| {
+            kernel::run_executor(&kernel, ExecutorId(executor));
+        })
     }
 
-    fn spawn(&self, executor: ExecutorId, running: Sender<()>) -> Result<()> {
-        let kernel = Arc::clone(&self.kernel);
-        let ended = self.ended.try_clone().map_err(cannot_start)?;
-        let presence = Presence { ended, _running: running };
-        thread::Builder::new()
-            .name(format!("executor-{}", executor.0))
-            .spawn(move || {
-                let _presence = presence;
-                kernel::run_executor(&kernel, executor);
-            })
-            .map(|_| ())
-            .map_err(cannot_start)
+    /// Starts the vCPUs of `machine`, which boot the sentry in it.
+    ///
+    /// # Errors
+    /// If a thread cannot be started.
+    pub fn start_kvm(machine: Machine) -> Result<Self> {
+        let machine = Arc::new(machine);
+        let stopper = machine.stopper();
+        Self::start(machine.vcpu_count(), Box::new(move || stopper.stop()), move |vcpu| {
+            match machine.run_vcpu(vcpu, &|line| report(line)) {
+                VcpuEnd::Halted | VcpuEnd::Stopped => {}
+                VcpuEnd::Panicked => machine.stopper().stop(),
+                VcpuEnd::Failed(reason) => {
+                    report(&format!("vCPU {vcpu} stopped: {reason}"));
+                    machine.stopper().stop();
+                }
+            }
+        })
+    }
+
+    fn start(
+        count: u16,
+        stop: Box<dyn FnOnce()>,
+        run: impl Fn(u16) + Clone + Send + 'static,
+    ) -> Result<Self> {
+        report_panics();
+        let ended = Doorbell::new().map_err(cannot_start)?;
+        let (sender, running) = channel();
+        for number in 0..count {
+            let ended = ended.try_clone().map_err(cannot_start)?;
+            let presence = Presence { ended, _running: sender.clone() };
+            let run = run.clone();
+            thread::Builder::new()
+                .name(format!("executor-{number}"))
+                .spawn(move || {
+                    let _presence = presence;
+                    run(number);
+                })
+                .map_err(cannot_start)?;
+        }
+        Ok(Self { stop, ended, running })
     }
 
     /// Readable as soon as one of them has ended.
@@ -103,7 +130,7 @@ impl Executors {
 
     /// Stops the sentry and waits for its executors, so that their stub processes are gone too.
     pub fn stop(self) {
-        self.kernel.halt();
+        (self.stop)();
         let _ = self.running.recv_timeout(STOP_TIMEOUT);
     }
 }

@@ -3,6 +3,7 @@
 mod devices;
 mod event_loop;
 mod executors;
+mod kvm;
 pub mod plan;
 pub mod settings;
 mod watch;
@@ -31,7 +32,7 @@ use devices::Device;
 use event_loop::Served;
 use executors::Executors;
 use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
-use settings::Settings;
+use settings::{Platform, Settings};
 use watch::Watched;
 
 /// Runs `plan` to its end and returns the status to exit with. When it returns, all processes of
@@ -48,10 +49,12 @@ pub fn run(plan: LaunchPlan, settings: &Settings, log: Log) -> Result<u8> {
     log.information(format_args!("gofer process {}", gofer.id()));
     let ending = Ending::default();
     let has_terminal = plan.container.process.terminal;
-    let platform = start_platform(&devices, settings)?;
     let boot = boot_info(plan, &devices, settings)?;
     let streams = serve_streams(&devices, Rc::new(log), &ending).map_err(cannot_start)?;
-    let executors = Executors::start(platform, boot)?;
+    let executors = match settings.platform {
+        Platform::Ptrace => Executors::start_ptrace(start_ptrace(&devices, settings)?, boot)?,
+        Platform::Kvm => Executors::start_kvm(kvm::build_machine(&devices, boot)?)?,
+    };
     let served = Served {
         streams,
         signals,
@@ -88,8 +91,8 @@ fn start_gofer(devices: &[Device], trees: &Trees) -> Result<GoferProcess> {
     gofer::spawn(&mounts)
 }
 
-fn start_platform(devices: &[Device], settings: &Settings) -> Result<Arc<PtracePlatform>> {
-    let config = platform_config(devices, settings).map_err(cannot_start)?;
+fn start_ptrace(devices: &[Device], settings: &Settings) -> Result<Arc<PtracePlatform>> {
+    let config = ptrace_config(devices, settings).map_err(cannot_start)?;
     PtracePlatform::new(config).map_err(|error| {
         Failure::new(
             format_args!("cannot use the ptrace platform: {error}"),
@@ -98,7 +101,7 @@ fn start_platform(devices: &[Device], settings: &Settings) -> Result<Arc<PtraceP
     })
 }
 
-fn platform_config(devices: &[Device], settings: &Settings) -> io::Result<Config> {
+fn ptrace_config(devices: &[Device], settings: &Settings) -> io::Result<Config> {
     let mut config = Config {
         memory: create_sandbox_memory(settings.memory_bytes)?,
         memory_size: settings.memory_bytes,

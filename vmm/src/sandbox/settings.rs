@@ -5,6 +5,9 @@ use guest_abi::memory_map::{PAGE_SIZE, RAM_LIMIT};
 /// Least memory the sentry and a small program need, in bytes.
 const MIN_MEMORY_BYTES: u64 = 32 << 20;
 
+/// The kvm platform maps memory by pages of this size, in bytes.
+const LARGE_PAGE_SIZE: u64 = 2 << 20;
+
 /// Most executors that are started without being asked for: beyond that, contention costs more
 /// than it brings.
 const MAX_DEFAULT_EXECUTORS: usize = 16;
@@ -18,6 +21,17 @@ pub struct Settings {
     pub executors: u16,
     /// Trace system calls to the log.
     pub strace: bool,
+    /// What runs the container's instructions.
+    pub platform: Platform,
+}
+
+/// What runs the container's instructions (docs/platforms.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Platform {
+    /// vCPUs of a virtual machine whose ring 0 is the sentry.
+    Kvm,
+    /// Processes that this one traces.
+    Ptrace,
 }
 
 /// `bytes` rounded down to whole pages, if a sandbox can have that much memory.
@@ -28,7 +42,7 @@ pub const fn check_memory_bytes(bytes: u64) -> Result<u64, &'static str> {
     if bytes < MIN_MEMORY_BYTES {
         Err("a sandbox needs at least 32m")
     } else if bytes > RAM_LIMIT {
-        Err("a sandbox can have at most 1t")
+        Err("a sandbox can have at most 256g")
     } else {
         Ok(bytes - bytes % PAGE_SIZE)
     }
@@ -39,7 +53,7 @@ pub fn default_memory_bytes() -> u64 {
     let host = rustix::system::sysinfo();
     let bytes = host.totalram.saturating_mul(host.mem_unit.into());
     let half = (bytes / 2).clamp(MIN_MEMORY_BYTES, RAM_LIMIT);
-    half - half % PAGE_SIZE
+    half - half % LARGE_PAGE_SIZE
 }
 
 /// One executor a processor that this process may use, within reason.
