@@ -1,5 +1,6 @@
 //! File systems, and the files that have no name.
 
+pub mod anonymous;
 mod byte_ring;
 pub mod dev;
 pub mod devpts;
@@ -8,8 +9,10 @@ pub mod event_fd;
 pub mod gofer;
 pub mod overlay;
 pub mod pipe;
+pub mod proc;
 pub mod pseudo;
 mod record;
+pub mod sys;
 #[cfg(test)]
 pub mod testing;
 pub mod timer_fd;

@@ -84,6 +84,8 @@ pub struct Kernel {
     pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
+    /// Where links in /proc lead to files without a name; made at first use.
+    pub anonymous_files: spin::Once<Arc<crate::vfs::Mount>>,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
     /// Terminals.
@@ -136,6 +138,7 @@ impl Kernel {
             drivers: RwLock::new(alloc::vec::Vec::new()),
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
+            anonymous_files: spin::Once::new(),
             unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),

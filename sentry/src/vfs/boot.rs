@@ -17,6 +17,7 @@ use crate::{
         dev, devpts,
         gofer::GoferFileSystem,
         overlay::Overlay,
+        proc, sys,
         tmpfs::{self, Tmpfs},
     },
     kernel::{Credentials, Kernel, StartFailure},
@@ -121,7 +122,9 @@ async fn file_system(
         }
         MountSource::Devpts => devpts::new(kernel),
         MountSource::Mqueue => small(0o1777),
-        MountSource::Proc | MountSource::Sysfs | MountSource::Cgroup => small(0o555),
+        MountSource::Proc => proc::new(kernel),
+        MountSource::Sysfs => sys::new(kernel),
+        MountSource::Cgroup => small(0o555),
     })
 }
 

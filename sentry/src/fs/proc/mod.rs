@@ -1,0 +1,97 @@
+//! proc (proc(5)). See README.md.
+
+mod network;
+mod process;
+mod sysctl;
+mod system;
+
+use alloc::{string::ToString, sync::Arc, vec::Vec};
+
+use crate::{
+    errno::{Errno, Result},
+    fs::pseudo::{Child, Children, Entry, Node, PseudoFileSystem, Tree},
+    kernel::Kernel,
+    vfs::{Caller, FileKind, FileSystem, Inode},
+};
+use process::{PROCESS, ProcessSubject};
+
+/// PROC_SUPER_MAGIC.
+const MAGIC: u64 = 0x9fa0;
+
+/// A proc file system of `kernel`.
+pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+    let device = kernel.vfs.allocate_device();
+    let tree = Tree { kernel: kernel.clone(), device, volatile: true };
+    PseudoFileSystem::new("proc", MAGIC, tree, &ROOT)
+}
+
+const ROOT: Entry<()> = Entry::growing_directory(
+    "",
+    &[
+        Entry::link("self", |(), caller| own_directory(caller)),
+        Entry::link("thread-self", |(), caller| own_task_directory(caller)),
+        Entry::link("mounts", |(), _| Ok(b"self/mounts".to_vec())),
+        Entry::link("net", |(), _| Ok(b"self/net".to_vec())),
+        Entry::text("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
+        Entry::text("cmdline", "\n"),
+        Entry::file("cpuinfo", |(), kernel| Ok(system::cpuinfo(kernel))),
+        Entry::text("devices", system::DEVICES),
+        Entry::text("filesystems", system::FILE_SYSTEMS),
+        Entry::file("loadavg", |(), kernel| Ok(system::loadavg(kernel))),
+        Entry::file("meminfo", |(), kernel| Ok(system::meminfo(kernel))),
+        Entry::text("modules", ""),
+        Entry::text("partitions", "major minor  #blocks  name\n\n"),
+        Entry::file("stat", |(), kernel| Ok(system::stat(kernel))),
+        Entry::text("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
+        sysctl::DIRECTORY,
+        Entry::directory("sysvipc", &[]),
+        Entry::file("uptime", |(), kernel| Ok(system::uptime(kernel))),
+        Entry::file("version", |(), _| Ok(system::version())),
+        Entry::text("vmstat", "nr_free_pages 0\npgfault 0\npgmajfault 0\n"),
+    ],
+    Children { list: processes, find: find_process },
+);
+
+fn own_directory(caller: Caller<'_>) -> Result<Vec<u8>> {
+    let task = caller.task.ok_or(Errno::ENOENT)?;
+    Ok(task.process.pid().to_string().into_bytes())
+}
+
+fn own_task_directory(caller: Caller<'_>) -> Result<Vec<u8>> {
+    let task = caller.task.ok_or(Errno::ENOENT)?;
+    Ok(alloc::format!("{}/task/{}", task.process.pid(), task.tid()).into_bytes())
+}
+
+fn processes((): &(), kernel: &Arc<Kernel>) -> Vec<Child> {
+    let all = kernel.processes.processes();
+    all.iter().map(|process| directory(process.pid())).collect()
+}
+
+fn directory(id: u32) -> Child {
+    Child { key: id, name: id.to_string().into_bytes(), kind: FileKind::Directory }
+}
+
+/// /proc/PID; also that of a thread which is not listed, as in Linux.
+fn find_process(node: &Node<()>, name: &[u8]) -> Result<Arc<dyn Inode>> {
+    let id = number(name)?;
+    let processes = &node.tree().kernel.processes;
+    let process = processes.process(id);
+    let subject = match process {
+        Some(process) => ProcessSubject::of(process),
+        None => ProcessSubject::of(processes.task(id).ok_or(Errno::ENOENT)?.process.clone()),
+    };
+    Ok(node.child(name, subject, &PROCESS))
+}
+
+/// The number that `name` is the canonical spelling of.
+///
+/// # Errors
+/// ENOENT if it is none.
+fn number(name: &[u8]) -> Result<u32> {
+    let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
+    let number: u32 = name.parse().map_err(|_| Errno::ENOENT)?;
+    if number.to_string() == name { Ok(number) } else { Err(Errno::ENOENT) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! /proc/sys (proc_sys(5)): what programs look up. Values are those that the sentry acts on, or
+//! Linux's defaults where it has no such limit.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+
+use crate::{
+    fs::pseudo::Entry,
+    kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random},
+};
+
+/// The directory.
+pub(super) const DIRECTORY: Entry<()> = Entry::directory(
+    "sys",
+    &[
+        Entry::directory("fs", FS),
+        Entry::directory("kernel", KERNEL),
+        Entry::directory("net", NET),
+        Entry::directory("user", &[Entry::text("max_user_namespaces", "0\n")]),
+        Entry::directory("vm", VM),
+    ],
+);
+
+const FS: &[Entry<()>] = &[
+    Entry::text("aio-max-nr", "65536\n"),
+    Entry::text("aio-nr", "0\n"),
+    Entry::directory("epoll", &[Entry::text("max_user_watches", "1048576\n")]),
+    Entry::text("file-max", "9223372036854775807\n"),
+    Entry::text("file-nr", "0\t0\t9223372036854775807\n"),
+    Entry::directory(
+        "inotify",
+        &[
+            Entry::text("max_queued_events", "16384\n"),
+            Entry::text("max_user_instances", "128\n"),
+            Entry::text("max_user_watches", "1048576\n"),
+        ],
+    ),
+    Entry::text("nr_open", "1048576\n"),
+    Entry::text("overflowgid", "65534\n"),
+    Entry::text("overflowuid", "65534\n"),
+    Entry::text("pipe-max-size", "1048576\n"),
+    Entry::text("pipe-user-pages-hard", "0\n"),
+    Entry::text("pipe-user-pages-soft", "16384\n"),
+    Entry::text("protected_hardlinks", "1\n"),
+    Entry::text("protected_symlinks", "1\n"),
+    Entry::text("suid_dumpable", "0\n"),
+];
+
+const KERNEL: &[Entry<()>] = &[
+    Entry::text("cap_last_cap", "40\n"),
+    Entry::text("core_pattern", "core\n"),
+    Entry::text("core_uses_pid", "0\n"),
+    Entry::file("domainname", |(), kernel| Ok(line(kernel.uts.read().domain.clone()))),
+    Entry::file("hostname", |(), kernel| Ok(line(kernel.uts.read().host.clone()))),
+    Entry::text("msgmax", "8192\n"),
+    Entry::text("msgmnb", "16384\n"),
+    Entry::text("msgmni", "32000\n"),
+    Entry::text("ngroups_max", "65536\n"),
+    Entry::file("osrelease", |(), _| Ok(format!("{KERNEL_RELEASE}\n").into_bytes())),
+    Entry::text("ostype", "Linux\n"),
+    Entry::text("overflowgid", "65534\n"),
+    Entry::text("overflowuid", "65534\n"),
+    Entry::text("perf_event_paranoid", "4\n"),
+    Entry::file("pid_max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
+    Entry::text("printk", "4\t4\t1\t7\n"),
+    Entry::directory(
+        "random",
+        &[
+            Entry::file("boot_id", |(), kernel| Ok(boot_id(kernel))),
+            Entry::text("entropy_avail", "256\n"),
+            Entry::text("poolsize", "256\n"),
+            Entry::file("uuid", |(), kernel| Ok(uuid(&kernel.random))),
+        ],
+    ),
+    Entry::text("randomize_va_space", "2\n"),
+    Entry::text("sem", "32000\t1024000000\t500\t32000\n"),
+    Entry::text("shmall", "18446744073692774399\n"),
+    Entry::text("shmmax", "18446744073692774399\n"),
+    Entry::text("shmmni", "4096\n"),
+    Entry::text("tainted", "0\n"),
+    Entry::file("threads-max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
+    Entry::file("version", |(), _| Ok(format!("{KERNEL_VERSION}\n").into_bytes())),
+];
+
+const NET: &[Entry<()>] = &[
+    Entry::directory(
+        "core",
+        &[
+            Entry::text("rmem_default", "212992\n"),
+            Entry::text("rmem_max", "212992\n"),
+            Entry::text("somaxconn", "4096\n"),
+            Entry::text("wmem_default", "212992\n"),
+            Entry::text("wmem_max", "212992\n"),
+        ],
+    ),
+    Entry::directory(
+        "ipv4",
+        &[
+            Entry::text("ip_local_port_range", "32768\t60999\n"),
+            Entry::text("ip_unprivileged_port_start", "1024\n"),
+        ],
+    ),
+    Entry::directory("unix", &[Entry::text("max_dgram_qlen", "512\n")]),
+];
+
+const VM: &[Entry<()>] = &[
+    Entry::text("max_map_count", "65530\n"),
+    Entry::text("min_free_kbytes", "0\n"),
+    Entry::text("mmap_min_addr", "65536\n"),
+    Entry::text("nr_hugepages", "0\n"),
+    Entry::text("overcommit_memory", "0\n"),
+    Entry::text("overcommit_ratio", "50\n"),
+    Entry::text("swappiness", "0\n"),
+];
+
+fn line(mut text: Vec<u8>) -> Vec<u8> {
+    text.push(b'\n');
+    text
+}
+
+/// A random identifier as RFC 9562 writes one of version 4.
+fn uuid(random: &Random) -> Vec<u8> {
+    let mut bytes = [0; 16];
+    random.fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::new();
+    for (index, byte) in bytes.iter().enumerate() {
+        if [4, 6, 8, 10].contains(&index) {
+            text.push('-');
+        }
+        text += &format!("{byte:02x}");
+    }
+    line(text.into_bytes())
+}
+
+/// The same identifier for as long as the sandbox runs: from the host's seed, in a stream of its
+/// own, so that it tells nothing of other random numbers.
+fn boot_id(kernel: &Arc<Kernel>) -> Vec<u8> {
+    let seed = kernel.boot_info().random_seed;
+    uuid(&Random::new(seed.map(|byte| byte ^ 0x5a)))
+}
