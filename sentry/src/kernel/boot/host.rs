@@ -36,14 +36,15 @@ fn send_signal(kernel: &Kernel, number: u8, foreground: bool) {
     // From outside the container, as Linux shows a sender in another pid namespace: process 0.
     let info = SignalInfo::from_process(signal, code::SI_USER, 0, 0);
     let Some(init) = kernel.processes.init() else { return };
-    let group = init.session().terminal().map(|terminal| terminal.foreground_group());
-    let group = group.filter(|_| foreground).and_then(|id| kernel.processes.group(id));
-    match group {
-        Some(group) => {
-            group.send(info);
-        }
-        None => init.send(info),
+    if !foreground {
+        init.send(info);
+        return;
     }
+    // Without a terminal of its own the container is one job of the host's terminal, whose keys
+    // reach all of it.
+    let terminal = init.session().terminal();
+    let group = terminal.and_then(|it| kernel.processes.group(it.foreground_group()));
+    group.unwrap_or_else(|| init.group()).send(info);
 }
 
 /// Waits until the host has all output of the container.

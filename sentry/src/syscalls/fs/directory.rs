@@ -42,10 +42,11 @@ pub async fn getdents(
 
 /// struct linux_dirent64.
 fn encode_64(entry: &DirectoryEntry, to: &mut Vec<u8>) {
-    let length = (19 + entry.name.len() + 1).next_multiple_of(8);
-    push_head(entry, length, to);
+    let end = to.len() + (19 + entry.name.len() + 1).next_multiple_of(8);
+    push_head(entry, end - to.len(), to);
     to.push(entry.kind.directory_entry_type());
     to.extend_from_slice(&entry.name);
+    to.resize(end, 0);
 }
 
 /// struct linux_dirent: the type is in the last byte.
@@ -95,7 +96,6 @@ async fn collect(
         for entry in &entries {
             let start = bytes.len();
             encode(entry, &mut bytes);
-            bytes.resize(bytes.len().next_multiple_of(8), 0);
             if bytes.len() > room {
                 bytes.truncate(start);
                 let first = start == 0;
@@ -188,10 +188,13 @@ mod tests {
     fn entries_are_encoded_as_the_abi_says() {
         let mut bytes = Vec::new();
         encode_64(&entry(b"usr"), &mut bytes);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
         assert_eq!(bytes.len(), 24);
         assert_eq!(bytes[16..18], [24, 0]);
         assert_eq!(&bytes[18..], b"\x04usr\0\0");
+        // The name ends in a NUL even where it fills its eight bytes without.
+        encode_64(&entry(b"media"), &mut bytes);
+        assert_eq!(bytes[24 + 16..24 + 18], [32, 0]);
+        assert_eq!(&bytes[24 + 18..], b"\x04media\0\0\0\0\0\0\0\0");
         let mut bytes = Vec::new();
         encode_old(&entry(b"usr"), &mut bytes);
         assert_eq!(bytes.len(), 24);
