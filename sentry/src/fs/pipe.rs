@@ -227,6 +227,10 @@ impl File for PipeEnd {
         events
     }
 
+    fn reopen(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>> {
+        Ok(Self::new(&self.pipe, flags.readable(), flags.writable()))
+    }
+
     fn anonymous(&self) -> Anonymous {
         Anonymous { kind: FileKind::Fifo, inode: self.pipe.inode, label: "pipe" }
     }

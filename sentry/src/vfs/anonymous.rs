@@ -1,8 +1,14 @@
 //! Open files that no name leads to: pipes, sockets, epoll and the like.
 
-use alloc::{format, string::String};
+use alloc::{boxed::Box, format, string::String, sync::Arc};
 
-use super::{Attributes, DeviceNumber, FileKind, Timestamp};
+use async_trait::async_trait;
+
+use super::{
+    Attributes, Caching, Caller, Dentry, DeviceNumber, File, FileKind, Inode, Mount, OpenFile,
+    OpenFlags, Path, Timestamp,
+};
+use crate::{errno::Result, kernel::Kernel};
 
 /// What fstat(2) and /proc/PID/fd tell of such a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,5 +55,41 @@ impl Anonymous {
             FileKind::Socket => format!("socket:[{}]", self.inode),
             _ => format!("anon_inode:[{}]", self.label),
         }
+    }
+}
+
+/// The inode of such a file, for names that lead to it after all: /proc/PID/fd/N, /dev/stdout.
+struct AnonymousInode {
+    file: Arc<dyn File>,
+}
+
+/// Where a magic link to `open` leads: the place it was opened at, or one outside all names.
+pub fn place_of_open_file(kernel: &Kernel, open: &Arc<OpenFile>) -> Path {
+    if let Some(path) = &open.path {
+        return path.clone();
+    }
+    let mount: Arc<Mount> = kernel.vfs.memory_files(kernel).1;
+    let name = open.file.anonymous().link();
+    let inode = Arc::new(AnonymousInode { file: open.file.clone() });
+    let dentry = Dentry::unnamed(&mount.root, name.as_bytes(), inode);
+    Path { mount, dentry }
+}
+
+#[async_trait]
+impl Inode for AnonymousInode {
+    fn cached_attributes(&self) -> Option<Attributes> {
+        Some(self.file.anonymous().attributes())
+    }
+
+    fn kind(&self) -> FileKind {
+        self.file.anonymous().kind
+    }
+
+    fn caching(&self) -> Caching {
+        Caching::Volatile
+    }
+
+    async fn open(self: Arc<Self>, _caller: Caller<'_>, flags: OpenFlags) -> Result<Arc<dyn File>> {
+        self.file.clone().reopen(flags)
     }
 }

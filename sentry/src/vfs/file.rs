@@ -209,6 +209,14 @@ pub trait File: Any + Send + Sync {
         Anonymous::inode("file")
     }
 
+    /// Opens the same object anew, by way of /proc/PID/fd, for a file that no name leads to.
+    ///
+    /// # Errors
+    /// ENXIO if it cannot be opened, as sockets.
+    fn reopen(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>> {
+        Err(Errno::ENXIO)
+    }
+
     /// The status flags (O_APPEND, O_NONBLOCK, ...) have changed.
     fn flags_changed(&self, _flags: OpenFlags) {}
 }

@@ -24,7 +24,7 @@ pub mod testing;
 mod tests;
 mod walk;
 
-pub use anonymous::Anonymous;
+pub use anonymous::{Anonymous, place_of_open_file};
 pub use attributes::{AttributeChange, Attributes, DeviceNumber, FileKind, InodeKey, Timestamp};
 pub use blocking::Blocking;
 pub use caller::Caller;

@@ -123,10 +123,7 @@ impl Mount {
 
     /// Its root as a path.
     pub fn root_path(self: &Arc<Self>) -> Path {
-        Path {
-            mount: self.clone(),
-            dentry: self.root.clone(),
-        }
+        Path { mount: self.clone(), dentry: self.root.clone() }
     }
 
     /// What is mounted on `dentry` of this mount.
@@ -155,18 +152,41 @@ impl Mount {
         Ok(())
     }
 
-    /// Takes this away from its place, with everything mounted below it.
+    /// Takes this away from its place, and what is mounted below it from theirs.
     ///
     /// # Errors
     /// EINVAL if it has no place.
     pub fn detach(self: &Arc<Self>) -> Result<()> {
-        let place = self.place.lock().take().ok_or(Errno::EINVAL)?;
-        place.mount.children.write().remove(&key(&place.dentry));
-        place.dentry.remove_mount();
-        for child in self.children() {
-            child.detach()?;
+        let mut pending = self.children();
+        if !self.leave() {
+            return Err(Errno::EINVAL);
+        }
+        while let Some(mount) = pending.pop() {
+            pending.append(&mut mount.children());
+            mount.leave();
         }
         Ok(())
+    }
+
+    /// Gives up its place; false if it has none.
+    fn leave(&self) -> bool {
+        let Some(place) = self.place.lock().take() else { return false };
+        place.mount.children.write().remove(&key(&place.dentry));
+        place.dentry.remove_mount();
+        true
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // With the last mount of a file system go its dentries, which refer to each other.
+        if Arc::strong_count(&self.file_system) == 1 {
+            let mut top = self.root.clone();
+            while let Some(parent) = top.parent() {
+                top = parent;
+            }
+            top.forget_descendants();
+        }
     }
 }
 

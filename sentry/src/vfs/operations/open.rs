@@ -204,15 +204,16 @@ async fn open_unchecked(
     flags: OpenFlags,
     attributes: &Attributes,
 ) -> Result<Opened> {
-    match attributes.kind {
-        FileKind::Fifo => return Ok(Opened::Fifo { key: attributes.key(), path }),
-        FileKind::Socket | FileKind::BlockDevice => return Err(Errno::ENXIO),
-        _ => {}
-    }
-    let file = if attributes.kind == FileKind::CharacterDevice {
-        open_device(context.caller, attributes.device_node, flags)?
-    } else {
-        path.inode().clone().open(context.caller, flags).await?
+    let file = match path.inode().clone().open(context.caller, flags).await {
+        // A node that is a name for something elsewhere.
+        Err(Errno::ENXIO) => match attributes.kind {
+            FileKind::CharacterDevice | FileKind::BlockDevice => {
+                open_device(context.caller, attributes.device_node, flags)?
+            }
+            FileKind::Fifo => return Ok(Opened::Fifo { key: attributes.key(), path }),
+            _ => return Err(Errno::ENXIO),
+        },
+        outcome => outcome?,
     };
     Ok(Opened::File(OpenFile::new(file, Some(path), status_flags(flags))))
 }
