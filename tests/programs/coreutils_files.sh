@@ -3,9 +3,9 @@ mkdir tree && cd tree
 echo data > file; ln file hard; ln -s file soft; ln -s nowhere dangling
 touch -d '2001-02-03 04:05:06 UTC' file
 chmod 4751 file; mkdir -m 1777 sticky; mkfifo pipe
-stat -c '%n %F %a %h %s' soft dangling sticky pipe; stat -c '%n %F %a %h %s %Y' file hard
+stat -c '%n %F %a %h %s' soft dangling pipe; stat -c '%n %F %a' sticky; stat -c '%n %F %a %h %s %Y' file hard
 cp -a . ../copy; cd ../copy
-stat -c '%n %F %a %h %s' soft dangling sticky pipe; stat -c '%n %F %a %h %s %Y' file hard
+stat -c '%n %F %a %h %s' soft dangling pipe; stat -c '%n %F %a' sticky; stat -c '%n %F %a %h %s %Y' file hard
 readlink soft dangling
 [ file -ef hard ] && echo "still one inode"
 mv file renamed && cat hard && [ ! -e soft ] && echo "soft dangles"
