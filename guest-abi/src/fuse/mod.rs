@@ -29,6 +29,9 @@
 //!   ([`crate::container::CachePolicy`]).
 //! - `READDIR` and `READDIRPLUS` list `.` and `..` too. A `READDIRPLUS` entry with node id 0 gives
 //!   the name only (`.`, `..`, or an entry that vanished); any other counts as one `LOOKUP`.
+//! - A listing reply that leaves room for the longest possible entry is the last one.
+//! - `READ`, `READDIR` and `READDIRPLUS` may name [`NO_HANDLE`]: the server then opens the node for
+//!   that one request. It is for small files and directories that one reply can hold.
 //! - A node whose host file was moved or replaced behind the server's back answers `ESTALE`; a new
 //!   `LOOKUP` finds what is there now.
 
@@ -65,6 +68,9 @@ pub const VERSION_MINOR: u32 = 38;
 
 /// Node id of the mount's root; never forgotten.
 pub const ROOT_NODE: u64 = 1;
+
+/// No handle: the node itself. The server gives no open file this number.
+pub const NO_HANDLE: u64 = 0;
 
 /// Longest name in bytes, without its NUL (NAME_MAX of `linux/limits.h`).
 pub const MAX_NAME: usize = 255;

@@ -21,7 +21,7 @@ pub(super) struct Contents {
 impl Contents {
     /// Contents of `node`, a file of `size` bytes, of which nothing is cached yet.
     pub(super) fn new(session: &Session, node: u64, size: u64) -> Self {
-        let handles = Handles::new(session.connection.clone(), node);
+        let handles = Handles::new(session.connection.clone(), node, session.is_immutable());
         Self {
             cache: PageCache::new(session.frames.clone(), size, Some(handles.clone())),
             handles,

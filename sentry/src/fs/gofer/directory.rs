@@ -4,7 +4,8 @@ use alloc::{sync::Arc, vec::Vec};
 use core::any::Any;
 
 use guest_abi::fuse::{
-    CreateIn, EntryOut, LinkIn, MkdirIn, MknodIn, Opcode, OpenIn, OpenOut, ReadIn, Rename2In,
+    CreateIn, EntryOut, LinkIn, MkdirIn, MknodIn, NO_HANDLE, Opcode, OpenIn, OpenOut, ReadIn,
+    Rename2In,
 };
 
 use super::{
@@ -23,6 +24,15 @@ use crate::{
 /// `RENAME_NOREPLACE` and `RENAME_EXCHANGE` of `<linux/fs.h>`.
 const RENAME_NO_REPLACE: u32 = 1;
 const RENAME_EXCHANGE: u32 = 2;
+
+/// How much of a directory to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// What one reply holds.
+    First,
+    /// Everything.
+    All,
+}
 
 impl GoferInode {
     /// The inode called `name`: from the listing if there is a true one, else from the server.
@@ -222,19 +232,26 @@ impl GoferInode {
     }
 
     async fn load_listing(&self) -> Result<Listing> {
+        let (first, complete) = self.read_entries(NO_HANDLE, Extent::First).await?;
+        if complete {
+            return Ok(Listing::new(first));
+        }
         let body = OpenIn { flags: OpenFlags::DIRECTORY.bits(), open_flags: 0 };
         let call = Call::new(Opcode::Opendir, self.node).with(&body);
         let opened: OpenOut = self.session.connection.ask(&call).await?;
-        let entries = self.read_entries(opened.handle).await;
+        let all = self.read_entries(opened.handle, Extent::All).await;
         self.session.connection.release(Release {
             opcode: Opcode::Releasedir,
             node: self.node,
             handle: opened.handle,
         });
-        entries.map(Listing::new)
+        // Only now, so that its inodes need not be forgotten and made again.
+        drop(first);
+        all.map(|(entries, _)| Listing::new(entries))
     }
 
-    async fn read_entries(&self, handle: u64) -> Result<Vec<Entry>> {
+    /// Entries from the start on; and whether these are all.
+    async fn read_entries(&self, handle: u64, extent: Extent) -> Result<(Vec<Entry>, bool)> {
         // Where names are asked for again at each walk, attributes would be of no use.
         let (opcode, format) = if self.session.is_exclusive() {
             (Opcode::Readdirplus, Format::Attributes)
@@ -249,14 +266,17 @@ impl GoferInode {
             let call = Call::new(opcode, self.node).with(&body);
             let bytes = self.session.connection.exchange(&call, room).await?.bytes()?;
             let listed = listing::parse(&bytes, format)?;
-            let Some(last) = listed.last() else { return Ok(entries) };
+            let Some(last) = listed.last() else { return Ok((entries, true)) };
             offset = last.next;
             entries.extend(listed.iter().map(|raw| self.enter_listed(raw)));
+            if room - bytes.len() >= format.longest_entry() {
+                return Ok((entries, true));
+            }
+            if extent == Extent::First {
+                return Ok((entries, false));
+            }
             if entries.len() > listing::MAX_ENTRIES {
                 return Err(Errno::EIO);
-            }
-            if room - bytes.len() >= format.longest_entry() {
-                return Ok(entries);
             }
         }
     }

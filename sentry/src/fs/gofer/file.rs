@@ -39,11 +39,10 @@ impl GoferFile {
             return Err(Errno::EROFS);
         }
         let handles = &inode.contents().handles;
-        let lazy = session.read_only && session.is_exclusive();
         handles.add_user();
         let file =
             Arc::new(Self { inode: inode.clone(), writable, validated: AtomicBool::new(false) });
-        if !lazy {
+        if !session.is_immutable() {
             let purpose = if writable { Purpose::Write } else { Purpose::Read };
             handles.get(purpose).await?;
             inode.attributes().await?;

@@ -8,7 +8,7 @@ use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use guest_abi::fuse::{Opcode, OpenIn, OpenOut, ReadIn, WriteIn, WriteOut};
+use guest_abi::fuse::{NO_HANDLE, Opcode, OpenIn, OpenOut, ReadIn, WriteIn, WriteOut};
 use spin::mutex::SpinMutex;
 
 use super::{
@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct Handles {
     connection: Arc<Connection>,
     node: u64,
+    /// Nobody can change or remove the file, so reading its start needs no handle.
+    immutable: bool,
     open: SpinMutex<Open>,
     /// Held while a handle is being opened.
     opening: SleepMutex,
@@ -53,10 +55,11 @@ pub(super) enum Purpose {
 
 impl Handles {
     /// No handle of `node` yet.
-    pub(super) fn new(connection: Arc<Connection>, node: u64) -> Arc<Self> {
+    pub(super) fn new(connection: Arc<Connection>, node: u64, immutable: bool) -> Arc<Self> {
         Arc::new(Self {
             connection,
             node,
+            immutable,
             open: SpinMutex::default(),
             opening: SleepMutex::new(),
             users: AtomicUsize::new(0),
@@ -140,6 +143,21 @@ impl Handles {
         }
     }
 
+    /// A handle to read `pages` pages from page `index` on. The start of a file, which is all of a
+    /// small one, is read without opening it.
+    async fn reading_handle(&self, index: u64, pages: usize) -> Result<u64> {
+        match self.known(Purpose::Read) {
+            Some(handle) => Ok(handle),
+            None if self.immutable && index == 0 && pages <= self.pages_at_once() => Ok(NO_HANDLE),
+            None => self.get(Purpose::Read).await,
+        }
+    }
+
+    /// Pages that one request moves.
+    fn pages_at_once(&self) -> usize {
+        (self.connection.max_data() / PAGE_SIZE).max(1)
+    }
+
     async fn finish_read(&self, (pending, frames): (Pending, &[FrameRef])) -> Result<()> {
         let reply = pending.reply().await?;
         let mut offset = 0;
@@ -190,10 +208,10 @@ fn offset_of(index: u64) -> Result<u64> {
 #[async_trait]
 impl PageBacking for Handles {
     async fn read_pages(&self, index: u64, frames: &[FrameRef]) -> Result<()> {
-        let handle = self.get(Purpose::Read).await?;
+        let handle = self.reading_handle(index, frames.len()).await?;
         let mut under_way: VecDeque<(Pending, &[FrameRef])> = VecDeque::new();
         let mut offset = offset_of(index)?;
-        for chunk in frames.chunks((self.connection.max_data() / PAGE_SIZE).max(1)) {
+        for chunk in frames.chunks(self.pages_at_once()) {
             let length = chunk.len() * PAGE_SIZE;
             let size = u32::try_from(length).map_err(|_| Errno::EIO)?;
             let body = ReadIn { handle, offset, size, ..ReadIn::default() };
@@ -222,7 +240,7 @@ impl PageBacking for Handles {
         let mut under_way: VecDeque<(Pending, usize)> = VecDeque::new();
         let mut offset = offset_of(index)?;
         let mut left = length.min(frames.len() * PAGE_SIZE);
-        for chunk in frames.chunks((self.connection.max_data() / PAGE_SIZE).max(1)) {
+        for chunk in frames.chunks(self.pages_at_once()) {
             let length = left.min(chunk.len() * PAGE_SIZE);
             if length == 0 {
                 break;

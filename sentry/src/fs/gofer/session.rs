@@ -120,6 +120,11 @@ impl Session {
         self.policy == CachePolicy::Exclusive
     }
 
+    /// Whether nobody changes the files.
+    pub(super) fn is_immutable(&self) -> bool {
+        self.read_only && self.is_exclusive()
+    }
+
     /// CLOCK_REALTIME.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_nanoseconds(self.platform.realtime_nanoseconds())

@@ -7,7 +7,7 @@ use std::{
 
 use guest_abi::fuse::{
     CopyFileRangeIn, FallocateIn, FlushIn, FsyncFlags, FsyncIn, InHeader, LseekIn, LseekOut,
-    OpenIn, OpenOut, ReadIn, WriteFlags, WriteIn, WriteOut,
+    NO_HANDLE, OpenIn, OpenOut, ReadIn, WriteFlags, WriteIn, WriteOut,
 };
 use rustix::{
     fs::{
@@ -70,8 +70,14 @@ impl Server {
         open(self.options.fd_paths.path(&descriptor), flags, Mode::empty())
     }
 
-    pub(super) fn read(&self, request: &ReadIn, chain: &Chain) -> Result {
-        let file = self.handles.file(request.handle)?;
+    pub(super) fn read(&mut self, node: u64, request: &ReadIn, chain: &Chain) -> Result {
+        let opened;
+        let file = if request.handle == NO_HANDLE {
+            opened = self.open_node(node, OFlags::RDONLY.bits())?;
+            &opened
+        } else {
+            &**self.handles.file(request.handle)?
+        };
         let size = usize::try_from(request.size).map_err(|_| Errno::INVAL)?;
         if chain.writable.len().saturating_sub(OUT_HEADER) < size {
             return Err(Errno::RANGE);

@@ -1,9 +1,10 @@
 //! Listing directories: `OPENDIR`, `READDIR`, `READDIRPLUS`.
 
-use std::{ffi::CStr, mem::MaybeUninit};
+use std::{ffi::CStr, mem::MaybeUninit, os::fd::OwnedFd};
 
 use guest_abi::fuse::{
-    DirectoryEntry, DirectoryEntryPlus, EntryOut, MAX_NAME, OpenOut, ReadIn, padded_length,
+    DirectoryEntry, DirectoryEntryPlus, EntryOut, MAX_NAME, NO_HANDLE, OpenOut, ReadIn,
+    padded_length,
 };
 use rustix::{
     fs::{FileType, Mode, OFlags, RawDir, RawDirEntry, SeekFrom, seek},
@@ -38,17 +39,31 @@ impl Listing {
 impl Server {
     pub(super) fn opendir(&mut self, node: u64) -> Result {
         self.handles.check_room()?;
-        let descriptor = self.descriptor(node)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let directory = host::open_beneath(&descriptor, c".", flags, Mode::empty())?;
+        let directory = self.open_directory(node)?;
         let handle = self.handles.insert_directory(directory, node)?;
         self.prepare(&OpenOut { handle, ..OpenOut::default() })
     }
 
+    fn open_directory(&mut self, node: u64) -> Result<OwnedFd> {
+        let descriptor = self.descriptor(node)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        host::open_beneath(&descriptor, c".", flags, Mode::empty())
+    }
+
     /// Lists entries from the request's offset on, as many as fit. The host's offsets are used as
     /// they are; each request seeks, so no state is kept between requests.
-    pub(super) fn readdir(&mut self, request: &ReadIn, chain: &Chain, listing: Listing) -> Result {
-        let directory = self.handles.directory(request.handle)?.clone();
+    pub(super) fn readdir(
+        &mut self,
+        node: u64,
+        request: &ReadIn,
+        chain: &Chain,
+        listing: Listing,
+    ) -> Result {
+        let directory = if request.handle == NO_HANDLE {
+            OpenDirectory { descriptor: self.open_directory(node)?.into(), node }
+        } else {
+            self.handles.directory(request.handle)?.clone()
+        };
         let size = usize::try_from(request.size).map_err(|_| Errno::INVAL)?;
         let room = size.min(chain.writable.len().saturating_sub(OUT_HEADER));
         seek(&directory.descriptor, SeekFrom::Start(request.offset))?;

@@ -183,7 +183,7 @@ impl Server {
             Operation::Link(request, name) => self.link(request.node, node, name),
             Operation::Open(request) => self.open(node, &request),
             Operation::Create(request, name) => self.create(header, &request, name),
-            Operation::Read(request) => self.read(&request, chain),
+            Operation::Read(request) => self.read(node, &request, chain),
             Operation::Write(request) => self.write(header, &request, chain),
             Operation::Statfs => self.statfs(node),
             Operation::Flush(request) => self.flush(&request),
@@ -193,8 +193,10 @@ impl Server {
             Operation::Listxattr(request) => self.listxattr(node, &request),
             Operation::Removexattr(name) => self.removexattr(node, name),
             Operation::Opendir => self.opendir(node),
-            Operation::Readdir(request) => self.readdir(&request, chain, Listing::Names),
-            Operation::Readdirplus(request) => self.readdir(&request, chain, Listing::Attributes),
+            Operation::Readdir(request) => self.readdir(node, &request, chain, Listing::Names),
+            Operation::Readdirplus(request) => {
+                self.readdir(node, &request, chain, Listing::Attributes)
+            }
             Operation::Release(request) | Operation::Releasedir(request) => {
                 self.release(request.handle)
             }
