@@ -201,6 +201,7 @@ global_asm!(
     ".pushsection .text.trap_stubs, \"ax\"",
     ".att_syntax prefix",
     ".balign 16",
+    ".globl trap_stubs",
     "trap_stubs:",
     ".set vector, 0",
     ".rept 256",

@@ -15,6 +15,8 @@ pub const EXIT_PORT: u16 = 0xf4;
 
 global_asm!(
     ".pushsection .rodata",
+    ".globl kvm_self_test_kernel, kvm_self_test_syscall, kvm_self_test_page_fault",
+    ".globl kvm_self_test_kernel_end, kvm_self_test_user, kvm_self_test_user_end",
     "kvm_self_test_kernel:",
     "mov rcx, {user_code}",
     "mov r11, 2",

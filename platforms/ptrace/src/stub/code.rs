@@ -7,6 +7,8 @@ use super::CODE_PAGE;
 core::arch::global_asm!(
     ".pushsection .text.sandbox_stub, \"ax\", @progbits",
     ".balign 64",
+    ".globl sandbox_stub_begin, sandbox_stub_end",
+    ".hidden sandbox_stub_begin, sandbox_stub_end",
     "sandbox_stub_begin:",
     // Batch: r13 commands of 64 bytes from r12, up to the first that fails. When it stops, r13
     // tells how many are left and rax what the last one returned.
