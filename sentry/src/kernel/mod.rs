@@ -1,4 +1,4 @@
-//! The kernel proper: tasks, scheduling, waiting, signals, time.
+//! The kernel proper: tasks, scheduling, waiting, signals, time. See README.md.
 
 mod accounting;
 mod boot;
@@ -21,6 +21,8 @@ mod scheduling;
 mod session;
 mod strace;
 mod task;
+#[cfg(test)]
+mod tests;
 mod timer;
 mod uts;
 mod wait;

@@ -1,6 +1,4 @@
-//! The program loader: what execve(2) makes of a file.
-//!
-//! A program is loaded into a new address space, so that a failure leaves the caller as it was.
+//! The program loader. See README.md.
 
 mod elf;
 mod file;
