@@ -64,13 +64,7 @@ impl DeviceDescriptor {
             next = queue.end().next_multiple_of(crate::memory_map::PAGE_SIZE);
             queues.push(queue);
         }
-        Self {
-            kind,
-            window_base,
-            window_size,
-            queues,
-            buffers_base: next,
-        }
+        Self { kind, window_base, window_size, queues, buffers_base: next }
     }
 }
 
@@ -82,12 +76,7 @@ mod tests {
     fn buffers_follow_queues_inside_the_window() {
         let device = DeviceDescriptor::layout(DeviceKind::Console, 1, 64, 1 << 20);
         assert_eq!(device.queues.len(), 3);
-        assert!(
-            device
-                .queues
-                .iter()
-                .all(|queue| queue.end() <= device.buffers_base)
-        );
+        assert!(device.queues.iter().all(|queue| queue.end() <= device.buffers_base));
         assert!(device.buffers_base < device.window_base + device.window_size);
     }
 }

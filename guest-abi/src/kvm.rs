@@ -69,7 +69,9 @@ pub const BOOT_MAGIC: u64 = 0x5342_4f58_0000_0001;
 
 /// What the host tells the image besides [`crate::boot::BootInfo`].
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct BootHeader {
     /// [`BOOT_MAGIC`].
     pub magic: u64,
@@ -87,7 +89,8 @@ pub struct BootHeader {
     pub realtime_offset_nanoseconds: u64,
 }
 
-const _: () = assert!(DEVICE_WINDOWS_BASE < 1 << 39, "the smallest physical address width is 39 bits");
+const _: () =
+    assert!(DEVICE_WINDOWS_BASE < 1 << 39, "the smallest physical address width is 39 bits");
 
 #[cfg(test)]
 mod tests {

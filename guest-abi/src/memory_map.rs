@@ -32,9 +32,6 @@ mod tests {
     #[test]
     fn windows_are_page_aligned_and_disjoint() {
         assert_eq!(device_window_base(0) % PAGE_SIZE, 0);
-        assert_eq!(
-            device_window_base(3) - device_window_base(2),
-            DEVICE_WINDOW_STRIDE
-        );
+        assert_eq!(device_window_base(3) - device_window_base(2), DEVICE_WINDOW_STRIDE);
     }
 }

@@ -30,12 +30,7 @@ impl QueueLayout {
         let available_ring = descriptor_table + DESCRIPTOR_BYTES * size as u64;
         let available_end = available_ring + 6 + 2 * size as u64;
         let used_ring = available_end.next_multiple_of(4);
-        Self {
-            size,
-            descriptor_table,
-            available_ring,
-            used_ring,
-        }
+        Self { size, descriptor_table, available_ring, used_ring }
     }
 
     /// First address after the queue.

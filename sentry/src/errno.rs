@@ -28,18 +28,12 @@ impl Errno {
 
     /// The error with this number, if there is one.
     pub fn from_number(number: u16) -> Option<Self> {
-        NAMES
-            .iter()
-            .any(|(known, _)| known.0 == number)
-            .then_some(Self(number))
+        NAMES.iter().any(|(known, _)| known.0 == number).then_some(Self(number))
     }
 
     /// Its symbolic name.
     pub fn name(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(errno, _)| *errno == self)
-            .map_or("EUNKNOWN", |(_, name)| name)
+        NAMES.iter().find(|(errno, _)| *errno == self).map_or("EUNKNOWN", |(_, name)| name)
     }
 }
 

@@ -1,4 +1,5 @@
 //! The command line: exit statuses, one-line failures, and nothing left behind.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
     fs,

@@ -359,27 +359,28 @@ fn shared_files_change_under_the_sandbox() {
 /// Walks a large tree twice, as find(1) does. Prints times; run it with `--nocapture`.
 #[test]
 fn a_large_tree_is_walked() {
-    let walked = with_files(Path::new("/usr/share"), CachePolicy::Exclusive, true, async |tree: Tree| {
-        let mut counts = Vec::new();
-        for _ in 0..2 {
-            let start = Instant::now();
-            let mut pending = vec![tree.files.root()];
-            let mut count = 0_usize;
-            while let Some(directory) = pending.pop() {
-                for entry in tree.entries(&directory).await.unwrap() {
-                    count += 1;
-                    let inode = directory.lookup(&entry.name).await.unwrap();
-                    inode.attributes().await.unwrap();
-                    if inode.kind() == FileKind::Directory {
-                        pending.push(inode);
+    let walked =
+        with_files(Path::new("/usr/share"), CachePolicy::Exclusive, true, async |tree: Tree| {
+            let mut counts = Vec::new();
+            for _ in 0..2 {
+                let start = Instant::now();
+                let mut pending = vec![tree.files.root()];
+                let mut count = 0_usize;
+                while let Some(directory) = pending.pop() {
+                    for entry in tree.entries(&directory).await.unwrap() {
+                        count += 1;
+                        let inode = directory.lookup(&entry.name).await.unwrap();
+                        inode.attributes().await.unwrap();
+                        if inode.kind() == FileKind::Directory {
+                            pending.push(inode);
+                        }
                     }
                 }
+                println!("{count} entries in {:?}", start.elapsed());
+                counts.push(count);
             }
-            println!("{count} entries in {:?}", start.elapsed());
-            counts.push(count);
-        }
-        counts
-    });
+            counts
+        });
     assert!(walked[0] > 1000 && walked[0] == walked[1]);
 }
 

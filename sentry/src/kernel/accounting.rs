@@ -70,8 +70,7 @@ impl Accounting {
 
     /// The task gave way: because it had to wait, or because its time was up.
     pub fn count_switch(&self, voluntary: bool) {
-        let counter =
-            if voluntary { &self.voluntary_switches } else { &self.involuntary_switches };
+        let counter = if voluntary { &self.voluntary_switches } else { &self.involuntary_switches };
         counter.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -1,4 +1,5 @@
 //! New tasks: clone(2), clone3(2), fork(2), vfork(2).
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -170,11 +171,7 @@ impl Current {
         }
         Ok(Parts {
             mm: if has(CloneFlags::VM) { self.mm.clone() } else { self.mm.fork()? },
-            files: if has(CloneFlags::FILES) {
-                self.files.clone()
-            } else {
-                self.files.duplicate()
-            },
+            files: if has(CloneFlags::FILES) { self.files.clone() } else { self.files.duplicate() },
             fs: if has(CloneFlags::FS) { self.fs.clone() } else { self.fs.duplicate() },
             context: UserContext { registers, extended: self.context.extended.duplicate() },
         })
@@ -328,7 +325,6 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
     tree.insert_task(&task);
     tree.insert_process(&process);
     drop(tree);
-    let parts =
-        Parts { mm: first.mm, files: first.files, fs: first.fs, context: first.context };
+    let parts = Parts { mm: first.mm, files: first.files, fs: first.fs, context: first.context };
     Ok(Current::new(kernel.clone(), task, parts))
 }

@@ -1,4 +1,5 @@
 //! Who a task acts as (credentials(7), capabilities(7)).
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use alloc::vec::Vec;
 
@@ -156,8 +157,8 @@ impl Credentials {
     pub fn after_exec(&mut self, old: &Self) {
         let is_set_id =
             self.effective_uid != old.effective_uid || self.effective_gid != old.effective_gid;
-        let root = self.securebits & SECURE_NO_ROOT == 0
-            && (self.uid == 0 || self.effective_uid == 0);
+        let root =
+            self.securebits & SECURE_NO_ROOT == 0 && (self.uid == 0 || self.effective_uid == 0);
         if is_set_id {
             self.ambient = Capabilities::empty();
         }
@@ -224,7 +225,12 @@ mod tests {
     use super::*;
 
     fn root() -> Credentials {
-        let sets = CapabilitySets { bounding: 0x3, permitted: 0x3, effective: 0x3, ..CapabilitySets::default() };
+        let sets = CapabilitySets {
+            bounding: 0x3,
+            permitted: 0x3,
+            effective: 0x3,
+            ..CapabilitySets::default()
+        };
         Credentials::new(0, 0, &[], sets)
     }
 

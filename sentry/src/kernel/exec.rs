@@ -62,9 +62,7 @@ impl Current {
             if state.threads.len() > 1 {
                 state.executing = Some(self.task.clone());
                 let others = state.threads.iter();
-                others
-                    .filter(|task| !Arc::ptr_eq(task, &self.task))
-                    .for_each(|task| task.notify());
+                others.filter(|task| !Arc::ptr_eq(task, &self.task)).for_each(|task| task.notify());
             }
         }
         let alone = core::future::poll_fn(|_| {

@@ -18,24 +18,16 @@ pub fn run_executor(kernel: &Arc<Kernel>, executor: ExecutorId) {
 /// Fires due timers and lets drivers take completions.
 pub(super) fn poll_events(kernel: &Kernel) {
     if kernel.timers.next_deadline().is_some() {
-        kernel
-            .timers
-            .expire(kernel.platform.monotonic_nanoseconds());
+        kernel.timers.expire(kernel.platform.monotonic_nanoseconds());
     }
-    kernel
-        .drivers
-        .read()
-        .iter()
-        .for_each(|driver| driver.poll());
+    kernel.drivers.read().iter().for_each(|driver| driver.poll());
 }
 
 fn sleep(kernel: &Kernel, executor: ExecutorId) {
     kernel.scheduler.set_activity(executor, Activity::Idle);
     // Who queued work before the line above saw an active executor and did not interrupt it.
     if !kernel.scheduler.has_work(executor) && !kernel.is_halted() {
-        kernel
-            .platform
-            .idle(executor, kernel.timers.next_deadline());
+        kernel.platform.idle(executor, kernel.timers.next_deadline());
     }
     kernel.scheduler.set_activity(executor, Activity::Kernel);
 }

@@ -116,8 +116,7 @@ fn would_orphan_group(process: &Process) -> bool {
 
 /// A stopped group that has just become orphaned gets SIGHUP and SIGCONT (POSIX, _exit).
 fn continue_if_orphaned(group: &ProcessGroup) {
-    let stopped =
-        group.members().iter().any(|process| process.stop_state() != StopState::Running);
+    let stopped = group.members().iter().any(|process| process.stop_state() != StopState::Running);
     if stopped && group.is_orphaned() {
         group.send(SignalInfo::kernel(Signal::HUP));
         group.send(SignalInfo::kernel(Signal::CONT));

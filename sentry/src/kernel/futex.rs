@@ -113,7 +113,12 @@ impl FutexTable {
     }
 
     /// Queues `waiter` for `key`, if `check` agrees under the lock.
-    fn add(&self, key: FutexKey, waiter: &Arc<Waiter>, check: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn add(
+        &self,
+        key: FutexKey,
+        waiter: &Arc<Waiter>,
+        check: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let bucket = &self.buckets[self.index(&key)];
         let mut waiters = bucket.waiters.lock();
         bucket.count.fetch_add(1, Ordering::SeqCst);

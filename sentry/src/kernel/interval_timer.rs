@@ -193,8 +193,8 @@ impl TimerHandler for IntervalTimer {
             }
             let interval = state.setting.interval;
             let missed = (now - expiry).checked_div(interval).unwrap_or(0);
-            state.setting.expiry = (interval != 0)
-                .then(|| expiry.saturating_add(interval.saturating_mul(missed + 1)));
+            state.setting.expiry =
+                (interval != 0).then(|| expiry.saturating_add(interval.saturating_mul(missed + 1)));
             let next = state.setting.expiry;
             state.registered = next.map(|expiry| itself.register(&kernel, expiry));
             state.overrun = u32::try_from(missed).unwrap_or(u32::MAX);

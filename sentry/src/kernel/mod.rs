@@ -19,6 +19,7 @@ mod run;
 mod scheduler;
 mod scheduling;
 mod session;
+pub mod signal;
 mod strace;
 mod task;
 #[cfg(test)]
@@ -28,12 +29,11 @@ mod uts;
 mod wait;
 mod wait_child;
 mod wait_queue;
-pub mod signal;
 
 pub use accounting::{Accounting, Usage};
-pub use completion::Completion;
 pub use boot::{StartFailure, boot};
 pub use clone::{CloneFlags, CloneRequest};
+pub use completion::Completion;
 pub use credentials::{
     Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
 };
@@ -44,8 +44,8 @@ pub use limits::{Limit, Limits, Resource};
 pub use process::{Process, StopReport, StopState, WaitStatus};
 pub use process_table::{PID_LIMIT, ProcessTable};
 pub use random::Random;
-pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
 pub use robust::ROBUST_HEAD_SIZE;
+pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
 pub use scheduling::{POLICY_OTHER, SchedulingPolicy};
 pub use session::{ControllingTerminal, ProcessGroup, Session};
 pub use strace::UnknownCalls;
@@ -81,13 +81,13 @@ pub struct Kernel {
     /// Pending timers.
     pub timers: Timers,
     /// Device drivers, polled for completions by every executor.
-    pub drivers: RwLock<alloc::vec::Vec<Arc<dyn Driver>>>,
+    pub drivers: RwLock<Vec<Arc<dyn Driver>>>,
     /// Cached names and what else file systems share.
     pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
     /// Where links in /proc lead to files without a name; made at first use.
-    pub anonymous_files: spin::Once<Arc<crate::vfs::Mount>>,
+    pub anonymous_files: Once<Arc<crate::vfs::Mount>>,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
     /// Terminals.
@@ -137,10 +137,10 @@ impl Kernel {
             scheduler: Scheduler::new(platform.clone()),
             platform,
             timers: Timers::default(),
-            drivers: RwLock::new(alloc::vec::Vec::new()),
+            drivers: RwLock::new(Vec::new()),
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
-            anonymous_files: spin::Once::new(),
+            anonymous_files: Once::new(),
             unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),

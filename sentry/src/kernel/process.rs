@@ -9,7 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Limit, Limits, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task, Usage, WaitQueue,
+    Limit, Limits, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task, Usage,
+    WaitQueue,
     signal::{PendingSignals, Signal, SignalActions},
 };
 use crate::{loader::StringRanges, vfs::Path};

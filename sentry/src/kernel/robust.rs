@@ -65,7 +65,7 @@ impl Current {
     /// Releases one futex; a `pending` one may already be free with its waiter not yet woken.
     async fn release_robust_futex(&self, entry: u64, offset: u64, pending: bool) -> Result<()> {
         let address = UserAddress((entry & !1).wrapping_add(offset));
-        if address.0 % 4 != 0 {
+        if !address.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         loop {

@@ -94,9 +94,8 @@ impl Current {
         if let Some(registers) = before {
             self.trace_call(&registers, result);
         }
-        self.restart_deadline = self.restart_deadline.filter(|_| {
-            result == Err(Errno::ERESTART_RESTARTBLOCK)
-        });
+        self.restart_deadline =
+            self.restart_deadline.filter(|_| result == Err(Errno::ERESTART_RESTARTBLOCK));
         let value = match result {
             Ok(value) => value,
             Err(errno) => {
@@ -123,11 +122,8 @@ impl Current {
     async fn serve_fault(&mut self, address: u64, access: Option<Access>) {
         self.task.accounting.count_fault();
         let Err(fault) = self.mm.fault(address, access).await else { return };
-        self.fault = FaultRecord {
-            trap_number: 14,
-            error_code: page_fault_error(&fault, access),
-            address,
-        };
+        self.fault =
+            FaultRecord { trap_number: 14, error_code: page_fault_error(&fault, access), address };
         self.task.force(match fault {
             Fault::NotMapped => SignalInfo::fault(Signal::SEGV, code::SEGV_MAPERR, address),
             Fault::NotPermitted => SignalInfo::fault(Signal::SEGV, code::SEGV_ACCERR, address),
@@ -200,5 +196,5 @@ fn page_fault_error(fault: &Fault, access: Option<Access>) -> u64 {
 pub(super) fn start(current: Current) {
     let (kernel, runnable): (Arc<Kernel>, _) =
         (current.kernel.clone(), current.task.runnable.clone());
-    kernel.scheduler.start(&runnable, alloc::boxed::Box::pin(run(current)));
+    kernel.scheduler.start(&runnable, Box::pin(run(current)));
 }

@@ -72,13 +72,8 @@ mod state {
 impl Scheduler {
     /// A scheduler for all executors of `platform`.
     pub fn new(platform: PlatformRef) -> Arc<Self> {
-        let executors = (0..platform.executor_count())
-            .map(|_| Executor::new())
-            .collect();
-        Arc::new(Self {
-            platform,
-            executors,
-        })
+        let executors = (0..platform.executor_count()).map(|_| Executor::new()).collect();
+        Arc::new(Self { platform, executors })
     }
 
     /// Makes a runnable on the least loaded executor. It does not run before [`Self::start`], so
@@ -134,8 +129,7 @@ impl Scheduler {
 
     /// Whether `executor` has queued runnables.
     pub fn has_work(&self, executor: ExecutorId) -> bool {
-        self.executor(executor)
-            .is_some_and(|executor| !executor.ready.lock().is_empty())
+        self.executor(executor).is_some_and(|executor| !executor.ready.lock().is_empty())
     }
 
     /// Whether runnables besides the one being polled wait for `executor`; takes no lock.
@@ -156,10 +150,7 @@ impl Scheduler {
             executor.activity.load(Ordering::SeqCst) == Activity::Idle as u8
                 && executor.load.load(Ordering::Relaxed) == 0
         };
-        self.ids()
-            .zip(&self.executors)
-            .find(|(_, executor)| idle(executor))
-            .map(|(id, _)| id)
+        self.ids().zip(&self.executors).find(|(_, executor)| idle(executor)).map(|(id, _)| id)
     }
 
     /// Interrupts every executor; after a change that all must see.
@@ -237,9 +228,8 @@ impl Runnable {
         let waker = Waker::from(self.clone());
         let mut context = Context::from_waker(&waker);
         let mut slot = self.future.lock();
-        let finished = slot
-            .as_mut()
-            .is_none_or(|future| future.as_mut().poll(&mut context).is_ready());
+        let finished =
+            slot.as_mut().is_none_or(|future| future.as_mut().poll(&mut context).is_ready());
         if finished {
             *slot = None;
         }
@@ -258,9 +248,7 @@ impl Wake for Runnable {
             state::RUNNING => Some(state::RUNNING_WOKEN),
             _ => None,
         };
-        let woken = self
-            .state
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        let woken = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
         if woken == Ok(state::WAITING)
             && let Some(scheduler) = self.scheduler.upgrade()
         {

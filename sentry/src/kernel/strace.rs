@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn calls_are_described_by_the_table() {
-        let registers = Registers { original_rax: 62, rdi: u64::MAX, rsi: 9, ..Registers::default() };
+        let registers =
+            Registers { original_rax: 62, rdi: u64::MAX, rsi: 9, ..Registers::default() };
         assert_eq!(describe(&registers), "kill(pid=-1, signal=9)");
     }
 

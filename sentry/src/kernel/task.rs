@@ -6,7 +6,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Accounting, Completion, Credentials, Deadline, Kernel, Process, Runnable, SchedulingPolicy, WaitReason, WaitStatus,
+    Accounting, Completion, Credentials, Deadline, Kernel, Process, Runnable, SchedulingPolicy,
+    WaitReason, WaitStatus,
     signal::{AlternateStack, FaultRecord, PendingSignals, SignalSet},
 };
 use crate::{

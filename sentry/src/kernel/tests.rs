@@ -182,11 +182,8 @@ fn threads_meet_at_a_futex() {
 #[test]
 fn the_first_process_is_safe_from_itself() {
     let seen = Seen::default();
-    let script = vec![
-        call(KILL, [1, 9, 0]),
-        note(&seen, KILL, [1, 15, 0]),
-        note(&seen, EXIT, [4, 0, 0]),
-    ];
+    let script =
+        vec![call(KILL, [1, 9, 0]), note(&seen, KILL, [1, 15, 0]), note(&seen, EXIT, [4, 0, 0])];
     assert_eq!(run_script(script).0, WaitStatus::exited(4));
     assert_eq!(*seen.lock(), [0, 0]);
 }
@@ -194,8 +191,7 @@ fn the_first_process_is_safe_from_itself() {
 #[test]
 fn a_bad_action_is_refused() {
     let seen = Seen::default();
-    let script =
-        vec![call(SIGACTION, [9, DATA, 0]), note(&seen, EXIT, [0; 3])];
+    let script = vec![call(SIGACTION, [9, DATA, 0]), note(&seen, EXIT, [0; 3])];
     run_script(script);
     assert_eq!(*seen.lock(), [-22]);
 }

@@ -112,9 +112,7 @@ impl Timers {
     }
 
     fn note_earliest(&self, pending: &BTreeMap<TimerId, Action>) {
-        let earliest = pending
-            .first_key_value()
-            .map_or(u64::MAX, |(id, _)| id.deadline);
+        let earliest = pending.first_key_value().map_or(u64::MAX, |(id, _)| id.deadline);
         self.earliest.store(earliest, Ordering::Release);
     }
 }

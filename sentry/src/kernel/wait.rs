@@ -84,10 +84,7 @@ impl Current {
         future: impl Future<Output = T> + Send,
     ) -> Result<T, Interruption> {
         let kernel = &self.kernel;
-        let mut timer = TimerGuard {
-            timers: &kernel.timers,
-            id: None,
-        };
+        let mut timer = TimerGuard { timers: &kernel.timers, id: None };
         let mut future = pin!(future);
         self.task.set_wait_reason(reason);
         let outcome = core::future::poll_fn(|context| {

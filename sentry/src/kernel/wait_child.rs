@@ -1,4 +1,5 @@
 //! Waiting for children (wait4(2), waitid(2)).
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -70,8 +71,8 @@ impl WaitTarget {
         // A "clone child" is one that does not send SIGCHLD (wait(2), __WCLONE).
         let signal = child.exit_signal.load(Ordering::Relaxed);
         let is_clone = signal != u32::from(Signal::CHLD.number());
-        let kind = options.contains(WaitOptions::ALL)
-            || is_clone == options.contains(WaitOptions::CLONE);
+        let kind =
+            options.contains(WaitOptions::ALL) || is_clone == options.contains(WaitOptions::CLONE);
         selected && kind
     }
 }

@@ -78,9 +78,7 @@ static NEXT_WAITER: AtomicU64 = AtomicU64::new(1);
 impl WaitQueue {
     /// An empty queue.
     pub const fn new() -> Self {
-        Self {
-            waiters: SpinMutex::new(Vec::new()),
-        }
+        Self { waiters: SpinMutex::new(Vec::new()) }
     }
 
     /// Tells all waiters interested in `events`. Errors and hang-ups interest everyone.
@@ -106,9 +104,7 @@ impl WaitQueue {
             }
         });
         wakers.into_iter().for_each(Waker::wake);
-        observers
-            .iter()
-            .for_each(|observer| observer.notify(events));
+        observers.iter().for_each(|observer| observer.notify(events));
     }
 
     /// Tells all waiters, whatever they wait for.
@@ -141,21 +137,12 @@ impl WaitQueue {
     where
         F: FnMut() -> Option<T>,
     {
-        WaitUntil {
-            queue: self,
-            interest,
-            condition,
-            registered: None,
-        }
+        WaitUntil { queue: self, interest, condition, registered: None }
     }
 
     fn add(&self, interest: PollEvents, target: Target) -> WaiterId {
         let id = WaiterId(NEXT_WAITER.fetch_add(1, Ordering::Relaxed));
-        self.waiters.lock().push(Waiter {
-            id,
-            interest,
-            target,
-        });
+        self.waiters.lock().push(Waiter { id, interest, target });
         id
     }
 }
@@ -180,9 +167,7 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
         if let Some(old) = self.registered.take() {
             self.queue.remove(old);
         }
-        let id = self
-            .queue
-            .add(self.interest, Target::Waker(context.waker().clone()));
+        let id = self.queue.add(self.interest, Target::Waker(context.waker().clone()));
         self.registered = Some(id);
         // The event may have come between the first look and the registration.
         (self.condition)().map_or(Poll::Pending, Poll::Ready)

@@ -277,10 +277,10 @@ mod tests {
         fn never_panics(head in any::<[u8; 40]>(), table in proptest::collection::vec(any::<u8>(), 0..300)) {
             let mut bytes = header();
             bytes[24..].copy_from_slice(&head);
-            if let Ok(header) = Header::parse(&bytes) {
-                if let Ok(image) = Image::parse(&header, &table, LIMIT) {
-                    prop_assert!(image.start() <= image.end() && image.end() <= LIMIT);
-                }
+            if let Ok(header) = Header::parse(&bytes)
+                && let Ok(image) = Image::parse(&header, &table, LIMIT)
+            {
+                prop_assert!(image.start() <= image.end() && image.end() <= LIMIT);
             }
         }
 

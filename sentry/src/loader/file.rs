@@ -7,7 +7,10 @@ use crate::{
     io::{Buffer, TryError},
     kernel::{Credentials, Kernel},
     vfs::{
-        AccessMode, FileKind, MountFlags, OpenFile, OpenFlags, Path, WalkContext, WalkFlags, operations::check_access, permission::{SET_GROUP_ID, SET_USER_ID}, walk,
+        AccessMode, FileKind, MountFlags, OpenFile, OpenFlags, Path, WalkContext, WalkFlags,
+        operations::check_access,
+        permission::{SET_GROUP_ID, SET_USER_ID},
+        walk,
     },
 };
 

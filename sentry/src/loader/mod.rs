@@ -23,8 +23,8 @@ use crate::{
 };
 
 pub use file::{open_program, open_program_path, read as read_file};
-pub use vdso::Vdso;
 pub use stack::{MAX_STRING, StringRanges};
+pub use vdso::Vdso;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Scripts that may interpret scripts.

@@ -62,10 +62,7 @@ impl ExtendedState {
         let mut bytes = vec![0; size.max(576)];
         bytes[0..2].copy_from_slice(&0x37f_u16.to_le_bytes());
         bytes[24..28].copy_from_slice(&0x1f80_u32.to_le_bytes());
-        Self(Arc::new(SpinMutex::new(ExtendedArea {
-            bytes,
-            live: false,
-        })))
+        Self(Arc::new(SpinMutex::new(ExtendedArea { bytes, live: false })))
     }
 
     /// A state of its own with the same contents, for a new task. The contents must have been

@@ -1,6 +1,7 @@
 //! A platform for unit tests: memory on the heap, a clock that moves only when someone idles, and
 //! user code that is a closure.
 #![allow(unsafe_code, reason = "makes sandbox memory out of heap memory")]
+#![allow(missing_docs, reason = "helpers of unit tests; their names say it")]
 
 use core::{
     ptr::NonNull,

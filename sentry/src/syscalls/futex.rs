@@ -30,7 +30,7 @@ pub async fn futex(
     let private = operation & PRIVATE != 0;
     let command = operation & !(PRIVATE | CLOCK_REALTIME);
     let realtime = operation & CLOCK_REALTIME != 0;
-    if address.0 % 4 != 0 {
+    if !address.0.is_multiple_of(4) {
         return Err(Errno::EINVAL);
     }
     let count = usize::try_from(value.cast_signed()).unwrap_or(0);

@@ -1,4 +1,5 @@
 //! Terminal settings (termios(3), `<asm-generic/termbits.h>`).
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use bitflags::bitflags;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};

@@ -137,10 +137,7 @@ pub struct Attributes {
 impl Attributes {
     /// Which inode they are of.
     pub const fn key(&self) -> InodeKey {
-        InodeKey {
-            device: self.device,
-            inode: self.inode,
-        }
+        InodeKey { device: self.device, inode: self.inode }
     }
 
     /// `st_mode`.

@@ -48,10 +48,7 @@ impl DentryCache {
     /// many. Called without any dentry lock.
     pub(super) fn added(&self, directory: &Arc<Dentry>, name: Name) {
         let mut queue = self.queue.lock();
-        queue.push_back(Slot {
-            directory: Arc::downgrade(directory),
-            name,
-        });
+        queue.push_back(Slot { directory: Arc::downgrade(directory), name });
         let full = queue.len() > self.limit;
         drop(queue);
         if full {

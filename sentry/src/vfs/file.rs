@@ -1,4 +1,5 @@
 //! What an open file does: the [`File`] trait, and the open file description around it.
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{

@@ -24,15 +24,8 @@ impl FsContext {
     /// Root and working directory at the root of `namespace`.
     pub fn new(namespace: Arc<Namespace>, umask: u16) -> Arc<Self> {
         let root = namespace.root().root_path().topmost();
-        let places = Places {
-            namespace,
-            working_directory: root.clone(),
-            root,
-        };
-        Arc::new(Self {
-            places: SpinMutex::new(places),
-            umask: AtomicU16::new(umask & 0o777),
-        })
+        let places = Places { namespace, working_directory: root.clone(), root };
+        Arc::new(Self { places: SpinMutex::new(places), umask: AtomicU16::new(umask & 0o777) })
     }
 
     /// A context of its own with the same contents.

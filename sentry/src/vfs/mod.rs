@@ -3,6 +3,7 @@
 mod anonymous;
 mod attributes;
 mod blocking;
+pub mod boot;
 mod caller;
 mod dentry;
 mod dentry_cache;
@@ -12,7 +13,6 @@ mod fs_context;
 mod inode;
 mod locks;
 mod mount;
-pub mod boot;
 pub mod operations;
 mod path;
 pub mod permission;
@@ -35,9 +35,7 @@ pub use file::{
     DirectoryEntry, File, OpenFile, OpenFlags, WritePosition, Written, without_waiting,
 };
 pub use fs_context::FsContext;
-pub use inode::{
-    Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode,
-};
+pub use inode::{Caching, FileSystem, Inode, NewInode, NewNode, RenameMode, Statistics, XattrMode};
 pub use locks::{LockOwner, Locks, RangeLock};
 pub use mount::{Mount, MountFlags, Namespace};
 pub use path::Path;

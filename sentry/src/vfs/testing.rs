@@ -1,4 +1,5 @@
 //! A small world of files for unit tests: a kernel on the mock platform and names in it.
+#![allow(missing_docs, reason = "helpers of unit tests; their names say it")]
 
 use alloc::{sync::Arc, vec, vec::Vec};
 

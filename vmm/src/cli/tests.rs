@@ -1,9 +1,9 @@
 use clap::CommandFactory;
 use guest_abi::container::{MountSource, RootWrites};
 
-use crate::sandbox::settings::Platform;
 use super::*;
 use crate::bundle::{Bundle, BundleOptions};
+use crate::sandbox::settings::Platform;
 
 fn parse(arguments: &[&str]) -> Arguments {
     Arguments::try_parse_from([&["sandbox-vmm"], arguments].concat()).unwrap()

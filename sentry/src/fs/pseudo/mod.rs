@@ -70,12 +70,15 @@ enum Content<S: 'static> {
     Directory { entries: &'static [Entry<S>], children: Option<Children<S>> },
 }
 
+/// Finds a child of a directory of `S` by name.
+pub type Find<S> = fn(&Node<S>, &[u8]) -> Result<Arc<dyn Inode>>;
+
 /// The children of a directory that come and go.
 pub struct Children<S: 'static> {
     /// All of them now, by ascending key.
     pub list: fn(&S, &Arc<Kernel>) -> Vec<Child>,
     /// Finds one by name; the node is the directory's own, for [`Node::child`].
-    pub find: fn(&Node<S>, &[u8]) -> Result<Arc<dyn Inode>>,
+    pub find: Find<S>,
 }
 
 /// One child, as a listing shows it.
@@ -178,6 +181,7 @@ pub struct PseudoFileSystem {
 }
 
 impl PseudoFileSystem {
+    #[allow(clippy::new_ret_no_self, reason = "nobody holds one but as a file system")]
     /// The file system of type `name` (`magic` as in `<linux/magic.h>`) with the table `root`.
     pub fn new(
         name: &'static str,

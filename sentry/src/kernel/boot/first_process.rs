@@ -152,11 +152,8 @@ async fn open_terminal(
     terminal: Arc<tty::Terminal>,
 ) -> crate::errno::Result<Arc<OpenFile>> {
     let credentials = current.credentials();
-    let caller = Caller {
-        kernel: &current.kernel,
-        task: Some(&current.task),
-        credentials: &credentials,
-    };
+    let caller =
+        Caller { kernel: &current.kernel, task: Some(&current.task), credentials: &credentials };
     let file = tty::TerminalFile::open(terminal, caller, OpenFlags::READ_WRITE)?;
     let root = current.fs.root();
     let own = Credentials::kernel();

@@ -1,4 +1,5 @@
 //! What a process does with each signal (sigaction(2)).
+#![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
 use bitflags::bitflags;
 
@@ -122,7 +123,6 @@ impl SignalActions {
             }
         }
     }
-
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{
-    ActionFlags, AlternateStack, Handler, SIGINFO_SIZE, SignalAction, SignalInfo,
-    SignalSet, stack,
+    ActionFlags, AlternateStack, Handler, SIGINFO_SIZE, SignalAction, SignalInfo, SignalSet, stack,
 };
 use crate::{
     errno::{Errno, Result},

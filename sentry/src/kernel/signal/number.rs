@@ -124,14 +124,8 @@ impl SignalSet {
     /// The signals that stop a process by default.
     pub const STOP: Self = Self::of(&[Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU]);
     /// Signals that an instruction of the task itself caused; delivered before others.
-    pub const SYNCHRONOUS: Self = Self::of(&[
-        Signal::SEGV,
-        Signal::BUS,
-        Signal::ILL,
-        Signal::TRAP,
-        Signal::FPE,
-        Signal::SYS,
-    ]);
+    pub const SYNCHRONOUS: Self =
+        Self::of(&[Signal::SEGV, Signal::BUS, Signal::ILL, Signal::TRAP, Signal::FPE, Signal::SYS]);
 
     /// The set of `signals`.
     pub const fn of(signals: &[Signal]) -> Self {

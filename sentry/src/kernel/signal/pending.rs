@@ -72,7 +72,7 @@ mod tests {
             pending.add(SignalInfo::timer(Signal::USR1, value, 0, 0));
             pending.add(SignalInfo::timer(real_time, value, 0, 0));
         }
-        let taken: alloc::vec::Vec<_> = core::iter::from_fn(|| pending.take(all()))
+        let taken: Vec<_> = core::iter::from_fn(|| pending.take(all()))
             .map(|info| (info.signal, info.timer_id()))
             .collect();
         assert_eq!(taken, [(Signal::USR1, 1), (real_time, 1), (real_time, 2)]);

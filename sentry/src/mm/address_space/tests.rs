@@ -5,7 +5,7 @@ use crate::{
     memory::Frame,
     mm::{PageCache, UserAddress},
     platform::{
-        Access, Platform,
+        Access,
         mock::{Call, MockPlatform},
     },
 };

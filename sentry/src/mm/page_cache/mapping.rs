@@ -76,7 +76,7 @@ impl PageCache {
 
     /// Calls `visit` for each address space that may map the file.
     pub(super) fn for_each_mapper(&self, visit: impl Fn(&Mm)) {
-        let mappers: alloc::vec::Vec<Arc<Mm>> =
+        let mappers: Vec<Arc<Mm>> =
             self.state.lock().mappers.values().filter_map(Weak::upgrade).collect();
         mappers.iter().for_each(|mm| visit(mm));
     }

@@ -116,7 +116,7 @@ async fn resolve(
     if let Some(found) = try_walk(&context, start, name, how) {
         return found;
     }
-    alloc::boxed::Box::pin(walk(&context, start, name, how)).await
+    Box::pin(walk(&context, start, name, how)).await
 }
 
 /// The name at `address`; empty for NULL with AT_EMPTY_PATH.

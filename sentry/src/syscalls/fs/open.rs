@@ -192,8 +192,7 @@ async fn check_rest_zero(current: &Current, how: UserAddress, size: usize) -> Re
     if size > crate::memory::PAGE_SIZE {
         return Err(Errno::E2BIG);
     }
-    let rest: alloc::vec::Vec<u8> =
-        current.mm.read_array(how.offset(known as u64)?, size - known).await?;
+    let rest: Vec<u8> = current.mm.read_array(how.offset(known as u64)?, size - known).await?;
     if rest.iter().any(|byte| *byte != 0) { Err(Errno::E2BIG) } else { Ok(()) }
 }
 

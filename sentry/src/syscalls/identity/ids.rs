@@ -107,7 +107,7 @@ impl Ids {
     fn set_two(self, real: u32, effective: u32, privileged: bool) -> Result<Self> {
         let real_allowed = [self.real, self.effective, UNCHANGED].contains(&real);
         let effective_allowed = self.has(effective) || effective == UNCHANGED;
-        if !privileged && !(real_allowed && effective_allowed) {
+        if !(privileged || real_allowed && effective_allowed) {
             return Err(Errno::EPERM);
         }
         let mut new = self;
@@ -139,10 +139,7 @@ impl Ids {
     }
 }
 
-fn change_users(
-    current: &Current,
-    change: impl FnOnce(Ids, bool) -> Result<Ids>,
-) -> SyscallResult {
+fn change_users(current: &Current, change: impl FnOnce(Ids, bool) -> Result<Ids>) -> SyscallResult {
     let old: Arc<Credentials> = current.credentials();
     let ids = change(Ids::users(&old), old.has(Capabilities::SETUID))?;
     let mut new = (*old).clone();

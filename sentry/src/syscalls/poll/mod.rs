@@ -1,6 +1,7 @@
 //! Waiting for several files: poll(2), select(2), epoll(7).
 
 pub mod epoll;
+#[allow(clippy::module_inception, reason = "named after poll(2)")]
 pub mod poll;
 mod ready;
 pub mod select;

@@ -39,7 +39,8 @@ impl CloneArguments {
         let valid = has_stack == (self.stack_size != 0)
             && self.set_tid_size == 0
             && !flags.intersects(CloneFlags::DETACHED)
-            && !(flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && self.exit_signal != 0);
+            && !(flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT)
+                && self.exit_signal != 0);
         if !valid {
             return Err(Errno::EINVAL);
         }
@@ -72,11 +73,7 @@ pub async fn clone(
 }
 
 /// clone3(2).
-pub async fn clone3(
-    current: &mut Current,
-    arguments: UserAddress,
-    size: usize,
-) -> SyscallResult {
+pub async fn clone3(current: &mut Current, arguments: UserAddress, size: usize) -> SyscallResult {
     let mut bytes = [0; size_of::<CloneArguments>()];
     if size < FIRST_SIZE {
         return Err(Errno::EINVAL);

@@ -132,10 +132,7 @@ fn set_death_signal(current: &Current, argument: u64) -> SyscallResult {
 }
 
 /// Replaces the caller's credentials by a changed copy.
-fn change(
-    current: &Current,
-    change: impl FnOnce(&mut Credentials) -> Result<()>,
-) -> SyscallResult {
+fn change(current: &Current, change: impl FnOnce(&mut Credentials) -> Result<()>) -> SyscallResult {
     let mut new = (*current.credentials()).clone();
     change(&mut new)?;
     current.task.set_credentials(new);
@@ -168,9 +165,7 @@ fn capability_control(
         }
         PR_GET_SECUREBITS => Ok(u64::from(credentials.securebits)),
         PR_SET_SECUREBITS => set_securebits(current, argument),
-        PR_GET_KEEPCAPS => {
-            Ok(u64::from(credentials.securebits & SECURE_KEEP_CAPABILITIES != 0))
-        }
+        PR_GET_KEEPCAPS => Ok(u64::from(credentials.securebits & SECURE_KEEP_CAPABILITIES != 0)),
         PR_SET_KEEPCAPS if argument > 1 => Err(Errno::EINVAL),
         PR_SET_KEEPCAPS if credentials.securebits & (SECURE_KEEP_CAPABILITIES << 1) != 0 => {
             Err(Errno::EPERM)

@@ -53,8 +53,10 @@ fn target(current: &Current, pid: i32) -> Result<Arc<Process>> {
     }
     let task = current.kernel.processes.task(pid).ok_or(Errno::ESRCH)?;
     let (caller, other) = (current.credentials(), task.credentials());
-    let same_user = [other.uid, other.effective_uid, other.saved_uid].iter().all(|id| *id == caller.uid);
-    let same_group = [other.gid, other.effective_gid, other.saved_gid].iter().all(|id| *id == caller.gid);
+    let same_user =
+        [other.uid, other.effective_uid, other.saved_uid].iter().all(|id| *id == caller.uid);
+    let same_group =
+        [other.gid, other.effective_gid, other.saved_gid].iter().all(|id| *id == caller.gid);
     if (same_user && same_group) || caller.has(Capabilities::SYS_RESOURCE) {
         return Ok(task.process.clone());
     }
@@ -66,7 +68,7 @@ fn change(current: &Current, process: &Process, resource: Resource, new: Limit) 
         return Err(Errno::EINVAL);
     }
     let privileged = current.credentials().has(Capabilities::SYS_RESOURCE);
-    let too_many = resource == Resource::OpenFiles && new.hard > u64::from(MAX_DESCRIPTORS);
+    let too_many = resource == Resource::OpenFiles && new.hard > MAX_DESCRIPTORS;
     if too_many || (new.hard > process.limit(resource).hard && !privileged) {
         return Err(Errno::EPERM);
     }

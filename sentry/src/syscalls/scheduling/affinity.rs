@@ -1,9 +1,7 @@
 //! Processor affinity (sched_setaffinity(2), getcpu(2)).
 
 use super::{check_may_change, task_or_own};
-use crate::{
-    errno::Errno, kernel::Current, mm::UserAddress, syscalls::SyscallResult,
-};
+use crate::{errno::Errno, kernel::Current, mm::UserAddress, syscalls::SyscallResult};
 
 /// All executors, bit by bit.
 fn all_executors(current: &Current) -> u64 {

@@ -88,8 +88,7 @@ pub async fn sigaltstack(
 ) -> SyscallResult {
     let stack_pointer = current.context.registers.rsp;
     let before = current.alternate_stack;
-    let answer =
-        UserStack { flags: before.flags(stack_pointer), ..UserStack::from(&before) };
+    let answer = UserStack { flags: before.flags(stack_pointer), ..UserStack::from(&before) };
     if !new.is_null() {
         let user: UserStack = current.mm.read(new).await?;
         if before.contains(stack_pointer) {

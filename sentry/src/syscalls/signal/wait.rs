@@ -20,11 +20,7 @@ pub async fn pause(current: &mut Current) -> SyscallResult {
 }
 
 /// rt_sigsuspend(2).
-pub async fn rt_sigsuspend(
-    current: &mut Current,
-    mask: UserAddress,
-    size: usize,
-) -> SyscallResult {
+pub async fn rt_sigsuspend(current: &mut Current, mask: UserAddress, size: usize) -> SyscallResult {
     let mask = read_set(current, mask, size).await?;
     current.block_temporarily(mask);
     pause(current).await

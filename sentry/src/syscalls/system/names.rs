@@ -53,11 +53,7 @@ pub async fn sethostname(current: &mut Current, name: UserAddress, length: i32) 
 }
 
 /// setdomainname(2).
-pub async fn setdomainname(
-    current: &mut Current,
-    name: UserAddress,
-    length: i32,
-) -> SyscallResult {
+pub async fn setdomainname(current: &mut Current, name: UserAddress, length: i32) -> SyscallResult {
     let name = read_name(current, name, length).await?;
     current.kernel.uts.write().domain = name;
     Ok(0)

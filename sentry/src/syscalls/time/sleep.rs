@@ -41,8 +41,7 @@ pub async fn clock_nanosleep(
         return sleep_for(current, nanoseconds, remaining).await;
     }
     let rest = nanoseconds.saturating_sub(clock.now(current)?);
-    let deadline =
-        Deadline(current.kernel.platform.monotonic_nanoseconds().saturating_add(rest));
+    let deadline = Deadline(current.kernel.platform.monotonic_nanoseconds().saturating_add(rest));
     match sleep_until(current, deadline).await {
         Interruption::TimedOut => Ok(0),
         Interruption::Signal => Err(Errno::ERESTARTNOHAND),

@@ -107,7 +107,11 @@ pub async fn timer_create(
     let base = match Clock::from_id(clock)? {
         Clock::Realtime | Clock::Monotonic => TimeBase::Real,
         Clock::Process { pid: 0, user_only } | Clock::Thread { tid: 0, user_only } => {
-            if user_only { TimeBase::User } else { TimeBase::Processor }
+            if user_only {
+                TimeBase::User
+            } else {
+                TimeBase::Processor
+            }
         }
         Clock::Process { .. } | Clock::Thread { .. } => return Err(Errno::EINVAL),
     };

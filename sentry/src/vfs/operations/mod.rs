@@ -14,7 +14,9 @@ mod rename;
 pub(crate) use attributes::set_size;
 pub use attributes::{TimeChange, change_mode, change_owner, check_access, set_times, truncate};
 pub use create::{create_node, link, make_directory, make_symbolic_link};
-pub use extended::{VALUE_LIMIT as XATTR_VALUE_LIMIT, list_xattrs, read_xattr, remove_xattr, set_xattr};
+pub use extended::{
+    VALUE_LIMIT as XATTR_VALUE_LIMIT, list_xattrs, read_xattr, remove_xattr, set_xattr,
+};
 pub(crate) use open::status_flags;
 pub use open::{OpenRequest, Opened, open, open_path, open_regular};
 pub use remove::{remove_directory, unlink};

@@ -14,7 +14,7 @@ use crate::{
 /// One side of a rename: the directory, the name in it, and whether a slash follows.
 struct Side {
     directory: Path,
-    name: alloc::vec::Vec<u8>,
+    name: Vec<u8>,
     slash: bool,
 }
 

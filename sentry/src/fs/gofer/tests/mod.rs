@@ -487,6 +487,7 @@ fn lying(policy: CachePolicy, lie: Lie) -> Vec<Option<Errno>> {
 
 #[test]
 fn malformed_replies_are_eio() {
+    #[allow(clippy::type_complexity, reason = "a list of closures without captures")]
     let lies: [fn(&mut Vec<u8>) -> Option<u32>; 6] = [
         |reply| {
             reply.truncate(15);
