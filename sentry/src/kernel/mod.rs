@@ -56,7 +56,7 @@ pub use wait::{Deadline, Interruption, WaitReason};
 pub use wait_child::{ChildEvent, WaitOptions, WaitTarget};
 pub use wait_queue::{Observer, PollEvents, WaitQueue, WaitUntil, WaiterId};
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use guest_abi::boot::BootInfo;

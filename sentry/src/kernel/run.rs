@@ -1,6 +1,6 @@
 //! The life of a task: run user code, serve what stopped it, deliver signals.
 
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::{future::Future, pin::pin, sync::atomic::Ordering};
 
 use super::{

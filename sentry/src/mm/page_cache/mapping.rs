@@ -1,5 +1,7 @@
 //! What page faults and address spaces need of a cached file.
 
+use alloc::vec::Vec;
+
 use super::*;
 use crate::errno::Errno;
 

@@ -18,7 +18,7 @@ pub mod xattr;
 
 mod vectors;
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 use super::FileDescriptor;
 use crate::{

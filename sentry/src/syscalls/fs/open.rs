@@ -1,5 +1,7 @@
 //! open(2), close(2) and their relatives.
 
+use alloc::vec::Vec;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{AT_FDCWD, Names, install, read_name, start};

@@ -1,6 +1,6 @@
 //! Moved names: rename(2), renameat2(2).
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 
 use super::{check_changeable, check_removable, lookup_optional};
 use crate::{
