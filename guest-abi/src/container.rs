@@ -17,6 +17,10 @@ pub struct ContainerSpec {
     pub process: ProcessSpec,
     /// The root file system.
     pub root: RootSpec,
+    /// Whether the first process is an init as that of a pid namespace is: signals from inside that
+    /// it does not handle do not touch it (pid_namespaces(7)). Without, it is a command that ends as
+    /// it would outside.
+    pub has_init: bool,
     /// Mounts, in order.
     pub mounts: Vec<MountSpec>,
     /// Absolute paths that must read as empty.

@@ -252,6 +252,7 @@ impl Current {
             } else {
                 request.exit_signal
             },
+            is_init: false,
             start_nanoseconds: self.kernel.platform.monotonic_nanoseconds(),
         }
     }
@@ -308,6 +309,7 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
         personality: 0,
         uid: first.credentials.uid,
         exit_signal: 0,
+        is_init: kernel.boot_info().container.has_init,
         start_nanoseconds: kernel.platform.monotonic_nanoseconds(),
     });
     let task = Task::new(NewTask {

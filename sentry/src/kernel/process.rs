@@ -111,6 +111,8 @@ pub(super) struct NewProcess {
     pub personality: u32,
     /// Number of the signal the parent gets at exit; 0 for none.
     pub exit_signal: u32,
+    /// See [`Process::is_protected`].
+    pub is_init: bool,
     pub start_nanoseconds: u64,
 }
 
@@ -139,6 +141,8 @@ pub struct Process {
     pub(super) children_usage: SpinMutex<Usage>,
     /// Signal number that the parent gets at exit; 0 for none.
     pub(super) exit_signal: AtomicU32,
+    /// It is the container's init, and protected as such.
+    pub(super) is_init: bool,
     /// Orphans below it become its children (PR_SET_CHILD_SUBREAPER).
     pub(super) is_subreaper: AtomicBool,
     /// It has executed a program since it was forked (setpgid(2), EACCES).
@@ -171,6 +175,7 @@ impl Process {
             past_usage: SpinMutex::default(),
             children_usage: SpinMutex::default(),
             exit_signal: AtomicU32::new(new.exit_signal),
+            is_init: new.is_init,
             is_subreaper: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),

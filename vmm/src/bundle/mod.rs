@@ -93,6 +93,7 @@ impl Bundle {
             domainname: field::host_name("domainname", self.spec.domainname().as_deref())?,
             process: process::convert(self.spec.process().as_ref())?,
             root,
+            has_init: true,
             mounts: mounts::convert(
                 self.spec.mounts().as_deref().unwrap_or_default(),
                 &self.directory,

@@ -72,13 +72,13 @@ impl Process {
         held || (disposition != Disposition::Ignore && !self.is_protected(disposition, info))
     }
 
-    /// Whether `info` cannot touch this process, because it is the container's first one and
+    /// Whether `info` cannot touch this process, because it is the container's init and
     /// handles no such signal: only the host may kill or stop it then (pid_namespaces(7)).
     pub(super) fn is_protected(&self, disposition: Disposition, info: &SignalInfo) -> bool {
         let from_host = info.code == code::SI_KERNEL || info.pid() == 0;
         let own_fault = info.code > 0 && SignalSet::SYNCHRONOUS.contains(info.signal);
         let forced = own_fault || (from_host && SignalSet::UNBLOCKABLE.contains(info.signal));
-        self.pid() == 1 && matches!(disposition, Disposition::Default(_)) && !forced
+        self.is_init && matches!(disposition, Disposition::Default(_)) && !forced
     }
 
     /// Whether the queue has room for the information of another signal; standard signals that are
