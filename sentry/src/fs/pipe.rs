@@ -58,6 +58,12 @@ impl Ends {
         self.open += 1;
         self.opened += 1;
     }
+
+    /// How many were opened and closed again. Whoever finds fewer than were opened knows that one
+    /// is there or has come since.
+    fn gone(&self) -> u64 {
+        self.opened - u64::from(self.open)
+    }
 }
 
 /// One end of a pipe, or both (a FIFO opened O_RDWR).
@@ -65,8 +71,8 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
-    /// Writers that had been there when this end was opened: without one since, an empty FIFO has
-    /// not hung up.
+    /// Writers that were gone when this end was opened: without one since, an empty FIFO has not
+    /// hung up.
     writers_before: u64,
 }
 
@@ -95,7 +101,7 @@ impl Pipe {
 impl PipeEnd {
     fn new(pipe: &Arc<Pipe>, reads: bool, writes: bool) -> Arc<Self> {
         let mut state = pipe.state.lock();
-        let writers_before = state.writers.opened;
+        let writers_before = state.writers.gone();
         if reads {
             state.readers.add();
         }
@@ -313,7 +319,7 @@ async fn open_writer(pipe: &Arc<Pipe>, wait: bool) -> Result<Arc<PipeEnd>> {
         if !wait && state.readers.open == 0 {
             return Err(Errno::ENXIO);
         }
-        state.readers.opened
+        state.readers.gone()
     };
     let end = PipeEnd::new(pipe, false, true);
     let came = || {
