@@ -110,6 +110,11 @@ impl FakeServer {
     fn answer(&mut self, opcode: Opcode, header: &InHeader, mut body: &[u8]) -> Outcome {
         let node = header.node;
         let body = &mut body;
+        let names_node = !matches!(opcode, Opcode::Init | Opcode::Forget | Opcode::BatchForget);
+        // After a lie the client may name nodes that never were.
+        if names_node && !self.nodes.contains_key(&node) {
+            return Err(ENOENT);
+        }
         match opcode {
             Opcode::Init => {
                 Ok(InitOut { major: VERSION_MAJOR, ..InitOut::default() }.as_bytes().to_vec())
