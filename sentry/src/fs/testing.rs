@@ -31,7 +31,11 @@ pub fn kernel() -> (Arc<Kernel>, Arc<MockPlatform>) {
         executors: 1,
         random_seed: [7; 32],
         devices: Vec::new(),
-        container: ContainerSpec { hostname: "sandbox".into(), ..ContainerSpec::default() },
+        container: ContainerSpec {
+            hostname: "sandbox".into(),
+            has_init: true,
+            ..ContainerSpec::default()
+        },
         strace: false,
     };
     (Kernel::new(platform.clone(), boot_info), platform)
