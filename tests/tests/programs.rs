@@ -43,5 +43,6 @@ programs! {
     shell_basics,
     shell_jobs,
     shell_signals,
+    standard_streams,
     tar_round_trip,
 }

@@ -1,6 +1,5 @@
 //! File systems, and the files that have no name.
 
-pub mod anonymous;
 mod byte_ring;
 pub mod dev;
 pub mod devpts;

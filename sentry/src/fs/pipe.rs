@@ -18,7 +18,7 @@ use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
     kernel::{Current, PollEvents, WaitQueue},
-    vfs::{Anonymous, File, FileKind, InodeKey, OpenFlags, WritePosition, Written},
+    vfs::{Anonymous, File, InodeKey, OpenFlags, WritePosition, Written},
 };
 
 /// Writes of up to this many bytes are not interleaved with others (PIPE_BUF).
@@ -34,6 +34,8 @@ pub const MAX_CAPACITY: usize = 1 << 20;
 pub struct Pipe {
     /// Inode number of one without a name.
     inode: u64,
+    /// User and group of the maker of one without a name.
+    owner: (u32, u32),
     state: SpinMutex<State>,
     queue: WaitQueue,
 }
@@ -76,18 +78,19 @@ pub struct PipeEnd {
     writers_before: u64,
 }
 
-/// A new pipe: its reading and its writing end.
-pub fn create() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
-    let pipe = Arc::new(Pipe::new());
+/// A new pipe of the user and group `owner`: its reading and its writing end.
+pub fn create(owner: (u32, u32)) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
+    let pipe = Arc::new(Pipe::new(owner));
     let reader = PipeEnd::new(&pipe, true, false);
     let writer = PipeEnd::new(&pipe, false, true);
     (reader, writer)
 }
 
 impl Pipe {
-    fn new() -> Self {
+    fn new(owner: (u32, u32)) -> Self {
         Self {
             inode: next_inode(),
+            owner,
             state: SpinMutex::new(State {
                 ring: ByteRing::new(DEFAULT_CAPACITY),
                 readers: Ends::default(),
@@ -238,7 +241,7 @@ impl File for PipeEnd {
     }
 
     fn anonymous(&self) -> Anonymous {
-        Anonymous { kind: FileKind::Fifo, inode: self.pipe.inode, label: "pipe" }
+        Anonymous::pipe(self.pipe.inode, 0o600, self.pipe.owner)
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {
@@ -273,15 +276,9 @@ impl Fifos {
             return pipe;
         }
         open.retain(|_, pipe| pipe.strong_count() > 0);
-        let pipe = Arc::new(Pipe::new());
+        let pipe = Arc::new(Pipe::new((0, 0)));
         open.insert(key, Arc::downgrade(&pipe));
         pipe
-    }
-
-    /// Makes the pipe of `end` open under `key` too, so that it can be opened by its link in
-    /// /proc/PID/fd.
-    pub fn adopt(&self, key: InodeKey, end: &PipeEnd) {
-        self.open.lock().insert(key, Arc::downgrade(&end.pipe));
     }
 
     /// Opens the FIFO that the inode `key` names; waits for the other side, unless `flags` have
@@ -358,7 +355,7 @@ mod tests {
 
     #[test]
     fn carries_bytes_and_ends_with_its_writer() {
-        let (reader, writer) = create();
+        let (reader, writer) = create((0, 0));
         assert_eq!(reader.try_read(0, &mut Sink::new(9)), Err(TryError::WouldBlock));
         assert_eq!(write(&writer, b"hello"), Ok(5));
         let mut sink = Sink::new(9);
@@ -371,15 +368,26 @@ mod tests {
 
     #[test]
     fn without_readers_a_write_fails() {
-        let (reader, writer) = create();
+        let (reader, writer) = create((0, 0));
         drop(reader);
         assert_eq!(write(&writer, b"x"), Err(Errno::EPIPE.into()));
         assert!(writer.poll().contains(PollEvents::ERROR));
     }
 
     #[test]
+    fn is_opened_again_through_either_end() {
+        let (reader, writer) = create((0, 0));
+        let again: Arc<dyn File> = reader.clone().reopen(OpenFlags::WRITE_ONLY).unwrap();
+        drop(writer);
+        assert_eq!(again.anonymous(), reader.anonymous());
+        assert!(again.try_write(START, &mut Bytes::new(b"x")).is_ok());
+        assert_eq!(reader.try_read(0, &mut Sink::new(2)), Ok(1));
+        assert_eq!(reader.try_read(0, &mut Sink::new(2)), Err(TryError::WouldBlock));
+    }
+
+    #[test]
     fn small_writes_are_whole_or_not_at_all() {
-        let (reader, writer) = create();
+        let (reader, writer) = create((0, 0));
         assert_eq!(write(&writer, &vec![1; DEFAULT_CAPACITY - 100]), Ok(DEFAULT_CAPACITY - 100));
         assert_eq!(write(&writer, &[2; 101]), Err(TryError::WouldBlock));
         assert_eq!(write(&writer, &[2; ATOMIC_WRITE + 1]), Ok(100));
@@ -389,7 +397,7 @@ mod tests {
 
     #[test]
     fn capacity_is_a_power_of_two_of_pages() {
-        let (reader, _writer) = create();
+        let (reader, _writer) = create((0, 0));
         assert_eq!(reader.set_capacity(1), Ok(4096));
         assert_eq!(reader.set_capacity(100_000), Ok(131_072));
         assert_eq!(reader.set_capacity(MAX_CAPACITY + 1), Err(Errno::EPERM));

@@ -86,8 +86,6 @@ pub struct Kernel {
     pub vfs: crate::vfs::Vfs,
     /// FIFOs that are open.
     pub fifos: crate::fs::pipe::Fifos,
-    /// Where links in /proc lead to files without a name; made at first use.
-    pub anonymous_files: Once<Arc<crate::vfs::Mount>>,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
     /// Terminals.
@@ -140,7 +138,6 @@ impl Kernel {
             drivers: RwLock::new(Vec::new()),
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
-            anonymous_files: Once::new(),
             unix_sockets: Arc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),

@@ -13,7 +13,7 @@ use crate::{
     fs::{FIONREAD, next_inode, write_count},
     io::{Destination, Source, TryResult},
     kernel::{Current, PollEvents, WaitQueue},
-    vfs::{Anonymous, File, FileKind, WritePosition, Written},
+    vfs::{Anonymous, File, WritePosition, Written},
 };
 
 /// ioctl(2) command that asks for the number of bytes sent and not received.
@@ -57,12 +57,16 @@ impl File for SocketFile {
         }
     }
 
+    fn signals_broken_pipe(&self) -> bool {
+        !self.socket.kind().has_messages()
+    }
+
     fn poll(&self) -> PollEvents {
         self.socket.poll()
     }
 
     fn anonymous(&self) -> Anonymous {
-        Anonymous { kind: FileKind::Socket, inode: self.inode, label: "socket" }
+        Anonymous::socket(self.inode)
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -1,6 +1,7 @@
 //! Open files that no name leads to: pipes, sockets, epoll and the like.
 
 use alloc::{boxed::Box, format, string::String, sync::Arc};
+use core::any::Any;
 
 use async_trait::async_trait;
 
@@ -19,12 +20,28 @@ pub struct Anonymous {
     pub inode: u64,
     /// What it is called, such as `eventpoll`.
     pub label: &'static str,
+    /// Permission bits.
+    pub permissions: u16,
+    /// User and group that own it.
+    pub owner: (u32, u32),
 }
 
 impl Anonymous {
     /// A file of no type of its own, called `label`.
     pub const fn inode(label: &'static str) -> Self {
-        Self { kind: FileKind::Regular, inode: 1, label }
+        let (permissions, owner) = (0o600, (0, 0));
+        Self { kind: FileKind::Regular, inode: 1, label, permissions, owner }
+    }
+
+    /// A pipe of `owner` that those may open whom `permissions` let.
+    pub const fn pipe(inode: u64, permissions: u16, owner: (u32, u32)) -> Self {
+        Self { kind: FileKind::Fifo, inode, label: "pipe", permissions, owner }
+    }
+
+    /// A socket.
+    pub const fn socket(inode: u64) -> Self {
+        let (permissions, owner) = (0o777, (0, 0));
+        Self { kind: FileKind::Socket, inode, label: "socket", permissions, owner }
     }
 
     /// Its attributes.
@@ -33,10 +50,10 @@ impl Anonymous {
             device: DeviceNumber { major: 0, minor: 0 },
             inode: self.inode,
             kind: self.kind,
-            permissions: if self.kind == FileKind::Socket { 0o777 } else { 0o600 },
+            permissions: self.permissions,
             links: 1,
-            uid: 0,
-            gid: 0,
+            uid: self.owner.0,
+            gid: self.owner.1,
             device_node: DeviceNumber::default(),
             size: 0,
             block_size: 4096,
@@ -73,6 +90,13 @@ pub fn place_of_open_file(kernel: &Kernel, open: &Arc<OpenFile>) -> Path {
     let inode = Arc::new(AnonymousInode { file: open.file.clone() });
     let dentry = Dentry::unnamed(&mount.root, name.as_bytes(), inode);
     Path { mount, dentry }
+}
+
+/// Whether `path` is the place of a file that no name leads to, so that what is opened there has
+/// no name either.
+pub(super) fn is_anonymous(path: &Path) -> bool {
+    let inode: &dyn Any = &**path.inode();
+    inode.is::<AnonymousInode>()
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use super::{File, OpenFile, OpenFlags, WritePosition, Written};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
-    kernel::{Current, Deadline, Interruption, PollEvents, WaitReason},
+    kernel::{Current, Deadline, Interruption, PollEvents, WaitReason, signal::Signal},
 };
 
 /// How long a call may wait.
@@ -161,8 +161,13 @@ impl Current {
                         return Ok(total);
                     }
                 }
-                Err(_) if total > 0 => return Ok(total),
-                Err(errno) => return Err(errno),
+                Err(errno) => {
+                    // Also after a part was written, as Linux does (pipe(7)).
+                    if errno == Errno::EPIPE && open.file.signals_broken_pipe() {
+                        self.task.send_to_itself(Signal::PIPE);
+                    }
+                    return if total > 0 { Ok(total) } else { Err(errno) };
+                }
             }
         }
     }

@@ -182,6 +182,12 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Whether a write that fails with EPIPE also raises SIGPIPE. Sockets that carry messages
+    /// raise none (unix(7)).
+    fn signals_broken_pipe(&self) -> bool {
+        true
+    }
+
     /// Whether [`Self::write_through`] must be awaited before a write is reported as done, because
     /// others look at the file where it is kept.
     fn writes_through(&self) -> bool {

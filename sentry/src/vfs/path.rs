@@ -72,11 +72,16 @@ impl Path {
 
     /// Its absolute name as seen from the root of its mounts, wherever that is.
     pub fn name_in_namespace(&self) -> Vec<u8> {
+        self.name_from(&self.root_of_tree(), false).unwrap_or_default()
+    }
+
+    /// The root of the mounts it is in.
+    pub fn root_of_tree(&self) -> Self {
         let mut root = self.clone();
         while let Some(parent) = root.parent() {
             root = parent;
         }
-        self.name_from(&root, false).unwrap_or_default()
+        root
     }
 
     /// The last component of its name: for the root of a mount that of the mount point.

@@ -14,9 +14,10 @@ use spin::mutex::SpinMutex;
 use crate::{
     drivers::{Buffer, BufferPool, Chain, Completion, Part, Request, SubmitError, Virtqueue},
     errno::{Errno, Result},
+    fs::next_inode,
     io::{Destination, TryError, TryResult},
     kernel::{PollEvents, WaitQueue},
-    vfs::File,
+    vfs::{Anonymous, File, OpenFlags},
 };
 
 /// The container's standard input. Its lock is held while bytes go to user memory; the queue's and
@@ -27,6 +28,7 @@ pub struct ConsoleInput {
     state: SpinMutex<State>,
     readers: WaitQueue,
     this: Weak<Self>,
+    inode: u64,
 }
 
 enum State {
@@ -57,6 +59,7 @@ impl ConsoleInput {
             state: SpinMutex::new(State::Idle),
             readers: WaitQueue::new(),
             this: this.clone(),
+            inode: next_inode(),
         })
     }
 
@@ -187,6 +190,14 @@ impl File for ConsoleInput {
             State::Ended => PollEvents::HANG_UP,
             State::Failed => PollEvents::ERROR,
         }
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::pipe(self.inode, super::STREAM_PERMISSIONS, (0, 0))
+    }
+
+    fn reopen(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>> {
+        if flags.readable() { Ok(self) } else { Err(Errno::EACCES) }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

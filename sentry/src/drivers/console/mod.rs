@@ -22,6 +22,10 @@ use crate::{errno::Result, kernel::Driver, platform::PlatformRef};
 /// Size of a console buffer in bytes.
 const SLOT_SIZE: usize = 16 << 10;
 
+/// Whoever can follow the link to a stream in /proc/PID/fd may open it, whatever user the container
+/// runs as.
+const STREAM_PERMISSIONS: u16 = 0o666;
+
 /// Buffers of an output stream; together what a pipe holds by default (pipe(7)).
 const OUTPUT_SLOTS: usize = 4;
 

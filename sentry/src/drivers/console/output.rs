@@ -16,9 +16,10 @@ use spin::mutex::SpinMutex;
 use crate::{
     drivers::{Buffer, BufferPool, Chain, Completion, Part, Request, SubmitError, Virtqueue},
     errno::{Errno, Result},
+    fs::next_inode,
     io::{Source, TryError, TryResult},
     kernel::{PollEvents, WaitQueue},
-    vfs::{File, WritePosition, Written},
+    vfs::{Anonymous, File, OpenFlags, WritePosition, Written},
 };
 
 /// Buffers with the host from which on a buffer that is not full waits for more bytes.
@@ -35,6 +36,7 @@ pub struct ConsoleOutput {
     state: SpinMutex<State>,
     writers: WaitQueue,
     this: Weak<Self>,
+    inode: u64,
 }
 
 #[derive(Default)]
@@ -55,6 +57,7 @@ impl ConsoleOutput {
             state: SpinMutex::new(State::default()),
             writers: WaitQueue::new(),
             this: this.clone(),
+            inode: next_inode(),
         })
     }
 
@@ -252,6 +255,14 @@ impl File for ConsoleOutput {
         } else {
             PollEvents::empty()
         }
+    }
+
+    fn anonymous(&self) -> Anonymous {
+        Anonymous::pipe(self.inode, super::STREAM_PERMISSIONS, (0, 0))
+    }
+
+    fn reopen(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>> {
+        if flags.writable() { Ok(self) } else { Err(Errno::EACCES) }
     }
 
     fn wait_queue(&self) -> Option<&WaitQueue> {

@@ -7,7 +7,7 @@ use crate::{
     drivers::testing::{DeviceQueue, TestMachine, block_on, poll_once},
     errno::Errno,
     kernel::PollEvents,
-    vfs::File,
+    vfs::{File, FileKind, OpenFlags},
 };
 
 struct Rig {
@@ -122,4 +122,22 @@ fn a_reader_that_is_gone_is_epipe() {
     assert_eq!(output.push(b"x"), Err(Errno::EPIPE));
     assert!(output.poll().contains(PollEvents::ERROR));
     block_on(&[&*rig.console], rig.console.flush());
+}
+
+#[test]
+fn each_stream_is_a_pipe_of_its_own_that_can_be_opened_again() {
+    let rig = rig();
+    let streams: [Arc<dyn File>; 3] =
+        [rig.console.input().clone(), rig.console.output().clone(), rig.console.error().clone()];
+    let numbers = streams.each_ref().map(|stream| stream.anonymous().inode);
+    assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2] && numbers[0] != numbers[2]);
+    for (stream, access) in
+        streams.iter().zip([OpenFlags::empty(), OpenFlags::WRITE_ONLY, OpenFlags::WRITE_ONLY])
+    {
+        assert_eq!(stream.anonymous().kind, FileKind::Fifo);
+        let again = stream.clone().reopen(access).unwrap();
+        assert_eq!(again.anonymous(), stream.anonymous());
+    }
+    let backwards = streams[0].clone().reopen(OpenFlags::WRITE_ONLY);
+    assert_eq!(backwards.err(), Some(Errno::EACCES));
 }

@@ -183,6 +183,12 @@ impl Task {
         }
     }
 
+    /// Sends `signal` to this thread in its own name, as Linux sends SIGPIPE.
+    pub fn send_to_itself(self: &Arc<Self>, signal: Signal) {
+        let (pid, uid) = (self.process.pid(), self.process.real_uid());
+        self.send(SignalInfo::from_process(signal, code::SI_USER, pid, uid));
+    }
+
     /// Sends a signal that an instruction of the task caused. It cannot be blocked or ignored: if
     /// it is, its action becomes the default, which ends the process.
     pub(in crate::kernel) fn force(self: &Arc<Self>, info: SignalInfo) {

@@ -17,7 +17,8 @@ pub async fn pipe(current: &mut Current, descriptors: UserAddress) -> SyscallRes
 /// As pipe2(2).
 pub async fn pipe2(current: &mut Current, descriptors: UserAddress, flags: u32) -> SyscallResult {
     let new = NewDescriptor::new(flags, 0)?;
-    let (reader, writer) = pipe::create();
+    let credentials = current.credentials();
+    let (reader, writer) = pipe::create((credentials.fs_uid, credentials.fs_gid));
     let read_only = new.with_access(OpenFlags::empty());
     let write_only = new.with_access(OpenFlags::WRITE_ONLY);
     NewDescriptor::install_pair(current, (read_only, reader), (write_only, writer), descriptors)

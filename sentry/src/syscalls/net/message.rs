@@ -9,17 +9,14 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryResult},
-    kernel::{
-        Current, Deadline, PollEvents,
-        signal::{Signal, SignalInfo, code},
-    },
+    kernel::{Current, Deadline, PollEvents, signal::Signal},
     mm::{UserAddress, UserBuffers, read_iovecs},
     net::{
         SocketFile, Target,
         message::{Control, MessageFlags, Received},
     },
     syscalls::{FileDescriptor, SyscallResult, time::Timespec},
-    vfs::{Blocking, OpenFile},
+    vfs::{Blocking, File, OpenFile},
 };
 
 /// The most messages that one sendmmsg(2) or recvmmsg(2) moves (UIO_MAXIOV).
@@ -159,16 +156,13 @@ async fn send(current: &Current, open: &OpenFile, message: Outgoing<'_>) -> Sysc
     } else {
         send_stream(current, file, to.as_ref(), &mut buffers, message.control, blocking).await
     };
-    if result == Err(Errno::EPIPE) && !flags.contains(MessageFlags::NO_SIGNAL) {
-        raise_pipe_signal(current);
+    if result == Err(Errno::EPIPE)
+        && file.signals_broken_pipe()
+        && !flags.contains(MessageFlags::NO_SIGNAL)
+    {
+        current.task.send_to_itself(Signal::PIPE);
     }
     result
-}
-
-fn raise_pipe_signal(current: &Current) {
-    let pid = current.process().pid();
-    let uid = current.credentials().uid;
-    current.task.send(SignalInfo::from_process(Signal::PIPE, code::SI_USER, pid, uid));
 }
 
 /// Sends one message. It is copied first, so that a page fault half-way cannot tear it.

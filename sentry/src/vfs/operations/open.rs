@@ -11,8 +11,8 @@ use crate::{
     fs::dev::open_device,
     vfs::{
         AccessMode, Attributes, Dentry, File, FileKind, InodeKey, Last, MountFlags, NewNode,
-        OpenFile, OpenFlags, Path, WalkContext, WalkFlags, lookup_child, permission, walk,
-        walk::Walker,
+        OpenFile, OpenFlags, Path, WalkContext, WalkFlags, anonymous::is_anonymous, lookup_child,
+        permission, walk, walk::Walker,
     },
 };
 
@@ -215,7 +215,8 @@ async fn open_unchecked(
         },
         outcome => outcome?,
     };
-    Ok(Opened::File(OpenFile::new(file, Some(path), status_flags(flags))))
+    let path = (!is_anonymous(&path)).then_some(path);
+    Ok(Opened::File(OpenFile::new(file, path, status_flags(flags))))
 }
 
 /// The flags that stay with the description (F_GETFL).

@@ -6,14 +6,13 @@ use super::{ProcessSubject, name_of};
 use crate::{
     errno::{Errno, Result},
     fs::{
-        anonymous,
         epoll::Epoll,
         event_fd::EventFd,
         pseudo::{Child, Children, Entry, Node, Subject},
     },
     kernel::Kernel,
     syscalls::FileDescriptor,
-    vfs::{Caller, FdTable, FileKind, Inode, OpenFile, Path},
+    vfs::{Caller, FdTable, FileKind, Inode, OpenFile, Path, place_of_open_file},
 };
 
 /// One descriptor of a process.
@@ -101,8 +100,7 @@ fn target(subject: &DescriptorSubject, caller: Caller<'_>) -> Result<Vec<u8>> {
 }
 
 fn follow(subject: &DescriptorSubject, caller: Caller<'_>) -> Result<Path> {
-    let open = subject.open()?;
-    Ok(open.path.clone().unwrap_or_else(|| anonymous::place(caller.kernel, &open)))
+    Ok(place_of_open_file(caller.kernel, &subject.open()?))
 }
 
 /// /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).

@@ -181,7 +181,8 @@ const IO: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_b
 fn name_of(path: &Path, caller: Caller<'_>) -> Result<Vec<u8>> {
     let fs = caller.task.and_then(|task| task.fs()).ok_or(Errno::ENOENT)?;
     // What is not below the caller's root is shown from the root of its own tree, as Linux does.
-    Ok(path.name_from(&fs.root(), true).unwrap_or_else(|| b"(unreachable)/".to_vec()))
+    let name = path.name_from(&fs.root(), true);
+    Ok(name.unwrap_or_else(|| path.name_from(&path.root_of_tree(), true).unwrap_or_default()))
 }
 
 fn executable(subject: &ProcessSubject) -> Result<Path> {
