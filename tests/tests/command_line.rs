@@ -241,3 +241,26 @@ fn tables_are_printed() {
         assert!(syscalls.contains(&format!("  {name} ")), "{name} is missing");
     }
 }
+
+#[test]
+fn the_trace_shows_calls_in_words() {
+    let output = run(&["--strace", "do", "--", "/bin/cat", "/no such file"]);
+    let trace = String::from_utf8(output.stderr.clone()).unwrap();
+    for expected in [
+        "cat] openat(directory=AT_FDCWD, name=\"/no such file\", flags=O_RDONLY, mode=00) = ENOENT",
+        "protection=PROT_READ|PROT_WRITE, flags=MAP_PRIVATE|MAP_ANONYMOUS, descriptor=-1, offset=0) = 0x",
+        "cat] close(descriptor=1) = 0",
+    ] {
+        assert!(trace.contains(expected), "{expected} is missing: {}", describe(&output));
+    }
+}
+
+#[test]
+fn an_unknown_call_is_noted_once() {
+    let script = "syscall(999); syscall(999); exit($!{ENOSYS} ? 0 : 1)";
+    let output = run(&["--debug", "do", "--", "/usr/bin/perl", "-e", script]);
+    assert!(output.status.success(), "{}", describe(&output));
+    let log = String::from_utf8(output.stderr.clone()).unwrap();
+    let count = log.matches("system call 999 (unknown) is not implemented").count();
+    assert_eq!(count, 1, "{}", describe(&output));
+}

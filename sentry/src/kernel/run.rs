@@ -89,10 +89,14 @@ impl Current {
     }
 
     async fn serve_call(&mut self) {
-        let before = self.kernel.boot_info().strace.then_some(self.context.registers);
+        let call = if self.kernel.boot_info().strace {
+            Some(Box::pin(self.describe_call()).await)
+        } else {
+            None
+        };
         let result = syscalls::dispatch(self).await;
-        if let Some(registers) = before {
-            self.trace_call(&registers, result);
+        if let Some(call) = call {
+            self.trace_call(&call, result);
         }
         self.restart_deadline =
             self.restart_deadline.filter(|_| result == Err(Errno::ERESTART_RESTARTBLOCK));

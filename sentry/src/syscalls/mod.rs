@@ -5,17 +5,20 @@ pub mod fs;
 pub mod futex;
 pub mod identity;
 pub mod ipc;
+mod linux_calls;
 pub mod mm;
 pub mod net;
 pub mod poll;
 pub mod process;
 pub mod scheduling;
+pub mod shown_as;
 pub mod signal;
 pub mod system;
 mod table;
 pub mod time;
 
-pub use arguments::{ArgumentKind, FileDescriptor, FromArgument};
+pub use arguments::{ArgumentKind, FileDescriptor, FromArgument, Names};
+pub use linux_calls::{LINUX_CALLS, name_of};
 pub use table::{SYSCALLS, Support, Syscall, dispatch};
 
 use crate::errno::Result;

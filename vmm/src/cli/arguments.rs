@@ -53,7 +53,15 @@ pub enum Command {
     /// List the platforms: which can be used here, and why not.
     Platforms,
     /// List the system calls that the sentry serves.
-    Syscalls,
+    Syscalls(SyscallsFlags),
+}
+
+/// Flags of `syscalls`.
+#[derive(Args, Debug)]
+pub struct SyscallsFlags {
+    /// Write the page docs/compatibility.md.
+    #[arg(long)]
+    pub markdown: bool,
 }
 
 /// Heading of the flags that every command takes.

@@ -6,6 +6,7 @@ mod do_command;
 mod print;
 mod run;
 mod spec;
+mod syscalls;
 
 use std::{
     io::{self, Write},
@@ -42,7 +43,7 @@ fn run_command(arguments: Arguments) -> Result<u8> {
         (Some(Command::Run(flags)), _) => launch(&global, |log| run::plan(flags, log)),
         (Some(Command::Spec(flags)), _) => spec::write(&flags).map(|()| 0),
         (Some(Command::Platforms), _) => print::platforms().map(|()| 0),
-        (Some(Command::Syscalls), _) => print::syscalls().map(|()| 0),
+        (Some(Command::Syscalls(flags)), _) => print::syscalls(&flags).map(|()| 0),
         (None, Some(bundle)) => {
             launch(&global, |log| run::plan(arguments::RunFlags::of_bundle(bundle), log))
         }

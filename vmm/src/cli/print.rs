@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
-use sentry::syscalls::{SYSCALLS, Support};
-
-use super::arguments::kvm_verdict;
+use super::{
+    arguments::{SyscallsFlags, kvm_verdict},
+    syscalls,
+};
 use crate::error::{Failure, Result};
 
 /// Prints each platform, whether it can be used, and why not.
@@ -29,18 +30,8 @@ pub fn platforms() -> Result<()> {
 ///
 /// # Errors
 /// If standard output is closed.
-pub fn syscalls() -> Result<()> {
-    let mut text = String::new();
-    for call in SYSCALLS {
-        let support = match call.support {
-            Support::Full => "full",
-            Support::Partial => "partial",
-        };
-        text.push_str(&format!("{:>3}  {:<24} {support:<8} {}", call.number, call.name, call.note));
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    output(&text)
+pub fn syscalls(flags: &SyscallsFlags) -> Result<()> {
+    output(&if flags.markdown { syscalls::markdown() } else { syscalls::plain() })
 }
 
 fn output(text: &str) -> Result<()> {
