@@ -35,6 +35,7 @@ programs! {
     make_parallel,
     node_script,
     perl_script,
+    proc_files,
     python_asyncio,
     python_mmap,
     python_sqlite,

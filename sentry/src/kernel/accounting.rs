@@ -15,6 +15,37 @@ pub struct Usage {
     pub voluntary_switches: u64,
     /// Times it was preempted.
     pub involuntary_switches: u64,
+    /// What it read and wrote.
+    pub io: IoCounts,
+}
+
+/// Bytes and calls of reading and writing (proc_pid_io(5)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoCounts {
+    /// Bytes that read(2) and the like returned.
+    pub characters_read: u64,
+    /// Bytes that write(2) and the like took.
+    pub characters_written: u64,
+    /// Calls that read.
+    pub reads: u64,
+    /// Calls that wrote.
+    pub writes: u64,
+    /// Bytes that its reading had fetched from where files are kept.
+    pub bytes_fetched: u64,
+    /// Bytes that its writing had sent there.
+    pub bytes_stored: u64,
+}
+
+impl IoCounts {
+    /// Adds `other` to it.
+    pub const fn add(&mut self, other: &Self) {
+        self.characters_read += other.characters_read;
+        self.characters_written += other.characters_written;
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.bytes_fetched += other.bytes_fetched;
+        self.bytes_stored += other.bytes_stored;
+    }
 }
 
 impl Usage {
@@ -25,6 +56,7 @@ impl Usage {
         self.minor_faults += other.minor_faults;
         self.voluntary_switches += other.voluntary_switches;
         self.involuntary_switches += other.involuntary_switches;
+        self.io.add(&other.io);
     }
 
     /// Processor time altogether, in nanoseconds.
@@ -44,6 +76,17 @@ pub struct Accounting {
     minor_faults: AtomicU64,
     voluntary_switches: AtomicU64,
     involuntary_switches: AtomicU64,
+    characters_read: AtomicU64,
+    characters_written: AtomicU64,
+    reads: AtomicU64,
+    writes: AtomicU64,
+    bytes_fetched: AtomicU64,
+    bytes_stored: AtomicU64,
+}
+
+/// Adds to a counter that only the running task changes, so that it takes no locked instruction.
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
 impl Accounting {
@@ -74,6 +117,40 @@ impl Accounting {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call has read `bytes`.
+    pub fn count_read(&self, bytes: usize) {
+        add(&self.reads, 1);
+        add(&self.characters_read, bytes as u64);
+    }
+
+    /// A call has written `bytes`.
+    pub fn count_written(&self, bytes: usize) {
+        add(&self.writes, 1);
+        add(&self.characters_written, bytes as u64);
+    }
+
+    /// Reading had `bytes` of a file fetched.
+    pub fn count_fetched(&self, bytes: usize) {
+        add(&self.bytes_fetched, bytes as u64);
+    }
+
+    /// Writing had `bytes` of a file stored.
+    pub fn count_stored(&self, bytes: usize) {
+        add(&self.bytes_stored, bytes as u64);
+    }
+
+    fn io(&self) -> IoCounts {
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        IoCounts {
+            characters_read: value(&self.characters_read),
+            characters_written: value(&self.characters_written),
+            reads: value(&self.reads),
+            writes: value(&self.writes),
+            bytes_fetched: value(&self.bytes_fetched),
+            bytes_stored: value(&self.bytes_stored),
+        }
+    }
+
     /// The sums at `now`.
     pub fn usage(&self, now: u64) -> Usage {
         let resumed_at = self.resumed_at.load(Ordering::Relaxed);
@@ -86,6 +163,7 @@ impl Accounting {
             minor_faults: self.minor_faults.load(Ordering::Relaxed),
             voluntary_switches: self.voluntary_switches.load(Ordering::Relaxed),
             involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
+            io: self.io(),
         }
     }
 }

@@ -8,7 +8,7 @@ use bitflags::bitflags;
 use spin::mutex::SpinMutex;
 
 use super::{
-    Capabilities, Completion, Current, Kernel, Process, Resource, Task,
+    Capabilities, Completion, Current, Kernel, OomAdjustment, Process, Resource, Task,
     process::NewProcess,
     run,
     signal::{AlternateStack, FaultRecord, Signal, SignalActions},
@@ -246,6 +246,7 @@ impl Current {
             executable: process.executable(),
             string_ranges: process.string_ranges(),
             personality: process.personality.load(Ordering::Relaxed),
+            oom: process.oom.inherited(),
             uid: process.real_uid(),
             exit_signal: if sibling {
                 process.exit_signal.load(Ordering::Relaxed)
@@ -307,6 +308,7 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
         executable: None,
         string_ranges: StringRanges::default(),
         personality: 0,
+        oom: OomAdjustment::default(),
         uid: first.credentials.uid,
         exit_signal: 0,
         is_init: kernel.boot_info().container.has_init,

@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Limit, Limits, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task, Usage,
-    WaitQueue,
-    signal::{PendingSignals, Signal, SignalActions},
+    Limit, Limits, OomAdjustment, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task,
+    Usage, WaitQueue,
+    signal::{PendingSignals, Signal, SignalActions, SignalSet},
 };
 use crate::{loader::StringRanges, vfs::Path};
 
@@ -109,6 +109,7 @@ pub(super) struct NewProcess {
     pub string_ranges: StringRanges,
     pub uid: u32,
     pub personality: u32,
+    pub oom: OomAdjustment,
     /// Number of the signal the parent gets at exit; 0 for none.
     pub exit_signal: u32,
     /// See [`Process::is_protected`].
@@ -151,6 +152,8 @@ pub struct Process {
     pub(super) dumpable: AtomicU32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
+    /// How it wants to be treated when memory runs out.
+    pub oom: OomAdjustment,
     /// CLOCK_MONOTONIC at its start, in nanoseconds.
     pub start_nanoseconds: u64,
 }
@@ -179,6 +182,7 @@ impl Process {
             is_subreaper: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            oom: new.oom,
             start_nanoseconds: new.start_nanoseconds,
         })
     }
@@ -317,6 +321,23 @@ impl Process {
 
     pub(super) fn set_real_uid(&self, uid: u32) {
         self.uid.store(uid, Ordering::Relaxed);
+    }
+
+    /// Number of the signal that its parent gets at its exit; 0 for none.
+    pub fn exit_signal(&self) -> u32 {
+        self.exit_signal.load(Ordering::Relaxed)
+    }
+
+    /// Signals sent to it as a whole and not delivered yet.
+    pub fn pending_signals(&self) -> SignalSet {
+        self.state.lock().pending.set()
+    }
+
+    /// Number of signals queued for it and its threads (RLIMIT_SIGPENDING).
+    pub fn queued_signals(&self) -> usize {
+        let state = self.state.lock();
+        let threads = state.threads.iter().map(|task| task.signals.lock().pending.queued());
+        state.pending.queued() + threads.sum::<usize>()
     }
 
     /// Whether it is stopped by a signal.

@@ -19,7 +19,14 @@ pub struct SchedulingPolicy {
     pub reset_on_fork: bool,
     /// I/O class and priority (ioprio_set(2)).
     pub io_priority: u32,
+    /// How late its timers may be, in nanoseconds (PR_SET_TIMERSLACK).
+    pub timer_slack: u64,
+    /// What that is reset to.
+    pub default_timer_slack: u64,
 }
+
+/// Timer slack of the first task, in nanoseconds.
+const TIMER_SLACK: u64 = 50_000;
 
 impl Default for SchedulingPolicy {
     fn default() -> Self {
@@ -30,6 +37,8 @@ impl Default for SchedulingPolicy {
             affinity: u64::MAX,
             reset_on_fork: false,
             io_priority: 0,
+            timer_slack: TIMER_SLACK,
+            default_timer_slack: TIMER_SLACK,
         }
     }
 }
@@ -37,10 +46,12 @@ impl Default for SchedulingPolicy {
 impl SchedulingPolicy {
     /// What a child starts with.
     pub fn inherited(&self) -> Self {
+        let default_timer_slack = self.timer_slack;
         if !self.reset_on_fork {
-            return self.clone();
+            return Self { default_timer_slack, ..self.clone() };
         }
         let nice = if self.policy == POLICY_OTHER { self.nice.max(0) } else { 0 };
-        Self { nice, affinity: self.affinity, ..Self::default() }
+        let timer_slack = self.timer_slack;
+        Self { nice, affinity: self.affinity, timer_slack, default_timer_slack, ..Self::default() }
     }
 }

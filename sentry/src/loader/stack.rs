@@ -62,13 +62,17 @@ pub struct InitialStack {
     pub strings: StringRanges,
 }
 
-/// Where the strings of a program are in its memory: first address, and that after the last.
+/// Where what a program starts with is in its memory: first address, and that after the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StringRanges {
     /// Arguments (/proc/PID/cmdline).
     pub arguments: (u64, u64),
     /// Environment (/proc/PID/environ).
     pub environment: (u64, u64),
+    /// The auxiliary vector with its end (/proc/PID/auxv).
+    pub auxiliary: (u64, u64),
+    /// The stack pointer that the program started with.
+    pub stack_start: u64,
 }
 
 /// Strings at the top of the stack, being laid out.
@@ -128,6 +132,8 @@ impl Contents<'_> {
         let own = [(key::RANDOM, random), (key::PLATFORM, platform), (key::EXECFN, file_name)];
         let words = self.words(&arguments, &environment, &own);
         let address = base.checked_sub(words.len() as u64 * 8).ok_or(Errno::E2BIG)? & !15;
+        let vector_size = 16 * (self.auxiliary.len() + own.len() + 1) as u64;
+        let vector_end = address + words.len() as u64 * 8;
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.resize(usize::try_from(base - address).map_err(|_| Errno::E2BIG)?, 0);
         bytes.append(&mut strings.bytes);
@@ -138,6 +144,8 @@ impl Contents<'_> {
             strings: StringRanges {
                 arguments: (first, environment_start),
                 environment: (environment_start, environment_end),
+                auxiliary: (vector_end - vector_size, vector_end),
+                stack_start: address,
             },
         })
     }
@@ -193,6 +201,8 @@ mod tests {
         assert_eq!(&stack.bytes[a..a + 4], b"A=b\0");
         let length = stack.strings.arguments.1 - stack.strings.arguments.0;
         assert_eq!(length, 8);
+        let (vector, vector_end) = stack.strings.auxiliary;
+        assert_eq!((word(&stack, vector), word(&stack, vector_end - 16)), (key::PAGESZ, 0));
     }
 
     #[test]

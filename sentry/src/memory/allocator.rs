@@ -36,6 +36,9 @@ pub trait Reclaim: Send + Sync {
     /// Drops up to `count` frames that nobody else uses; returns how many. Called with locks of
     /// the memory manager held, so it must not wait for a lock.
     fn reclaim(&self, count: usize) -> usize;
+
+    /// Number of frames it holds.
+    fn frames(&self) -> usize;
 }
 
 /// All frames of sandbox memory.
@@ -124,6 +127,12 @@ impl FrameAllocator {
     /// Registers a cache that can shrink; it is forgotten when it is gone.
     pub fn add_reclaimer(&self, reclaimer: Weak<dyn Reclaim>) {
         self.reclaimers.lock().push_back(reclaimer);
+    }
+
+    /// Number of frames that caches hold.
+    pub fn reclaimable_frames(&self) -> usize {
+        let caches: Vec<_> = self.reclaimers.lock().iter().filter_map(Weak::upgrade).collect();
+        caches.iter().map(|cache| cache.frames()).sum()
     }
 
     /// Adds a reference to a frame that somebody holds one of, for a holder that keeps only the
@@ -348,6 +357,10 @@ mod tests {
             let mut hoard = self.0.lock();
             let keep = hoard.len().saturating_sub(count);
             hoard.split_off(keep).len()
+        }
+
+        fn frames(&self) -> usize {
+            self.0.lock().len()
         }
     }
 

@@ -51,6 +51,7 @@ impl Current {
                 }
                 Err(TryError::NotResident { offset, length }) => {
                     file.fetch(offset, length).await?;
+                    self.task.accounting.count_fetched(length);
                     outcome = attempt();
                 }
                 Err(TryError::WouldBlock) => {
@@ -130,6 +131,7 @@ impl Current {
         let total = self.write_pieces(open, offset, source, blocking).await?;
         if open.file.writes_through() {
             open.file.write_through().await?;
+            self.task.accounting.count_stored(total);
         }
         let flags = open.flags();
         if flags.intersects(OpenFlags::DATA_SYNC | OpenFlags::SYNC) {

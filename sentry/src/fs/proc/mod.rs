@@ -1,5 +1,7 @@
 //! proc (proc(5)). See README.md.
 
+mod cpuinfo;
+mod memory;
 mod network;
 mod process;
 mod sysctl;
@@ -34,12 +36,11 @@ const ROOT: Entry<()> = Entry::growing_directory(
         Entry::link("net", |(), _| Ok(b"self/net".to_vec())),
         Entry::text("cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\n"),
         Entry::text("cmdline", "\n"),
-        Entry::file("cpuinfo", |(), kernel| Ok(system::cpuinfo(kernel))),
+        Entry::file("cpuinfo", |(), kernel| Ok(cpuinfo::cpuinfo(kernel))),
         Entry::text("devices", system::DEVICES),
         Entry::text("filesystems", system::FILE_SYSTEMS),
         Entry::file("loadavg", |(), kernel| Ok(system::loadavg(kernel))),
-        Entry::file("meminfo", |(), kernel| Ok(system::meminfo(kernel))),
-        Entry::text("modules", ""),
+        Entry::file("meminfo", |(), kernel| Ok(memory::meminfo(kernel))),
         Entry::text("partitions", "major minor  #blocks  name\n\n"),
         Entry::file("stat", |(), kernel| Ok(system::stat(kernel))),
         Entry::text("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
@@ -47,7 +48,7 @@ const ROOT: Entry<()> = Entry::growing_directory(
         Entry::directory("sysvipc", &[]),
         Entry::file("uptime", |(), kernel| Ok(system::uptime(kernel))),
         Entry::file("version", |(), _| Ok(system::version())),
-        Entry::text("vmstat", "nr_free_pages 0\npgfault 0\npgmajfault 0\n"),
+        Entry::file("vmstat", |(), kernel| Ok(memory::vmstat(kernel))),
     ],
     Children { list: processes, find: find_process },
 );

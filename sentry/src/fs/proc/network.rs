@@ -24,6 +24,5 @@ pub(super) const DIRECTORY: Entry<ProcessSubject> = Entry::directory(
         Entry::text("tcp6", INTERNET),
         Entry::text("udp", INTERNET),
         Entry::text("udp6", INTERNET),
-        Entry::text("unix", "Num       RefCount Protocol Flags    Type St Inode Path\n"),
     ],
 );

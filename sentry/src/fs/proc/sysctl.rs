@@ -21,11 +21,8 @@ pub(super) const DIRECTORY: Entry<()> = Entry::directory(
 );
 
 const FS: &[Entry<()>] = &[
-    Entry::text("aio-max-nr", "65536\n"),
-    Entry::text("aio-nr", "0\n"),
     Entry::directory("epoll", &[Entry::text("max_user_watches", "1048576\n")]),
     Entry::text("file-max", "9223372036854775807\n"),
-    Entry::text("file-nr", "0\t0\t9223372036854775807\n"),
     Entry::directory(
         "inotify",
         &[
@@ -47,8 +44,6 @@ const FS: &[Entry<()>] = &[
 
 const KERNEL: &[Entry<()>] = &[
     Entry::text("cap_last_cap", "40\n"),
-    Entry::text("core_pattern", "core\n"),
-    Entry::text("core_uses_pid", "0\n"),
     Entry::file("domainname", |(), kernel| Ok(line(kernel.uts.read().domain.clone()))),
     Entry::file("hostname", |(), kernel| Ok(line(kernel.uts.read().host.clone()))),
     Entry::text("msgmax", "8192\n"),
@@ -59,9 +54,7 @@ const KERNEL: &[Entry<()>] = &[
     Entry::text("ostype", "Linux\n"),
     Entry::text("overflowgid", "65534\n"),
     Entry::text("overflowuid", "65534\n"),
-    Entry::text("perf_event_paranoid", "4\n"),
     Entry::file("pid_max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
-    Entry::text("printk", "4\t4\t1\t7\n"),
     Entry::directory(
         "random",
         &[

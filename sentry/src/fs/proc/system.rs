@@ -1,11 +1,8 @@
 //! Files about the system as a whole.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
-use crate::{
-    kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, Usage, WaitReason},
-    memory::PAGE_SIZE,
-};
+use crate::kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, Usage, WaitReason};
 
 /// /proc/filesystems.
 pub const FILE_SYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\n\
@@ -32,7 +29,7 @@ fn uptime_nanoseconds(kernel: &Kernel) -> u64 {
 
 /// Processor time used by everything so far. What waited-for children used is with their parents,
 /// so each process counts once.
-fn total_usage(kernel: &Kernel) -> Usage {
+pub fn total_usage(kernel: &Kernel) -> Usage {
     let now = kernel.platform.monotonic_nanoseconds();
     let mut total = Usage::default();
     for process in kernel.processes.processes() {
@@ -61,12 +58,18 @@ pub fn uptime(kernel: &Kernel) -> Vec<u8> {
 
 /// Tasks that run or want to.
 fn running_tasks(kernel: &Kernel) -> usize {
+    count_tasks(kernel, |reason| reason == WaitReason::Running)
+}
+
+/// Tasks that wait for a device.
+fn blocked_tasks(kernel: &Kernel) -> usize {
+    count_tasks(kernel, |reason| reason == WaitReason::Device)
+}
+
+fn count_tasks(kernel: &Kernel, condition: impl Fn(WaitReason) -> bool) -> usize {
     let processes = kernel.processes.processes();
-    let running = |reason| reason == WaitReason::Running;
-    let count = |threads: Vec<Arc<crate::kernel::Task>>| {
-        threads.iter().filter(|task| running(task.wait_reason())).count()
-    };
-    processes.iter().map(|process| count(process.threads())).sum()
+    let threads = processes.iter().flat_map(|process| process.threads());
+    threads.filter(|task| condition(task.wait_reason())).count()
 }
 
 /// /proc/loadavg. No average is kept: all three are the load now.
@@ -99,58 +102,9 @@ pub fn stat(kernel: &Kernel) -> Vec<u8> {
     (0..processors).for_each(|index| text += &line(&format!("cpu{index}"), processors));
     let since = kernel.platform.realtime_nanoseconds().saturating_sub(uptime_nanoseconds(kernel));
     let switches = used.voluntary_switches + used.involuntary_switches;
-    text += &format!("intr 0\nctxt {switches}\nbtime {}\n", since / 1_000_000_000);
+    text += &format!("ctxt {switches}\nbtime {}\n", since / 1_000_000_000);
     text += &format!("processes {}\n", kernel.processes.last_id());
-    text += &format!("procs_running {}\nprocs_blocked 0\n", running_tasks(kernel));
+    let (running, blocked) = (running_tasks(kernel), blocked_tasks(kernel));
+    text += &format!("procs_running {running}\nprocs_blocked {blocked}\n");
     text.into_bytes()
-}
-
-/// /proc/meminfo.
-pub fn meminfo(kernel: &Kernel) -> Vec<u8> {
-    let kib = |bytes: usize| bytes >> 10;
-    let total = kib(kernel.frames.memory().ram_size());
-    let free = kib(kernel.frames.free_frames().saturating_mul(PAGE_SIZE));
-    let mut text = String::new();
-    let lines = [
-        ("MemTotal", total),
-        ("MemFree", free),
-        ("MemAvailable", free),
-        ("Buffers", 0),
-        ("Cached", 0),
-        ("SwapCached", 0),
-        ("Active", total.saturating_sub(free)),
-        ("Inactive", 0),
-        ("SwapTotal", 0),
-        ("SwapFree", 0),
-        ("Dirty", 0),
-        ("Writeback", 0),
-        ("AnonPages", total.saturating_sub(free)),
-        ("Mapped", 0),
-        ("Shmem", 0),
-        ("Slab", 0),
-        ("SReclaimable", 0),
-        ("CommitLimit", total),
-        ("Committed_AS", total.saturating_sub(free)),
-    ];
-    for (name, value) in lines {
-        text += &format!("{:<16}{value:>8} kB\n", format!("{name}:"));
-    }
-    text += "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n";
-    text.into_bytes()
-}
-
-/// /proc/cpuinfo. What a processor can do programs ask of it themselves (CPUID).
-pub fn cpuinfo(kernel: &Kernel) -> Vec<u8> {
-    let count = kernel.platform.executor_count();
-    let one = |index| {
-        format!(
-            "processor\t: {index}\nvendor_id\t: unknown\ncpu family\t: 6\nmodel\t\t: 0\n\
-             model name\t: virtual processor\nstepping\t: 0\ncpu MHz\t\t: 1000.000\n\
-             physical id\t: 0\nsiblings\t: {count}\ncore id\t\t: {index}\ncpu cores\t: {count}\n\
-             fpu\t\t: yes\nwp\t\t: yes\n\
-             flags\t\t: fpu tsc msr cx8 cmov mmx fxsr sse sse2 syscall nx lm\n\
-             clflush size\t: 64\ncache_alignment\t: 64\n\n"
-        )
-    };
-    (0..count).map(one).collect::<String>().into_bytes()
 }

@@ -9,6 +9,7 @@ use super::{Content, Node, Subject};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
+    kernel::Credentials,
     memory::PAGE_SIZE,
     vfs::{File, WritePosition, Written},
 };
@@ -17,6 +18,7 @@ use crate::{
 /// made then, so that a reader of several pieces sees one consistent state.
 pub(super) struct GeneratedFile<S: 'static> {
     node: Arc<Node<S>>,
+    opener: Credentials,
     made: SpinMutex<Made>,
 }
 
@@ -30,8 +32,8 @@ struct Made {
 }
 
 impl<S: Subject> GeneratedFile<S> {
-    pub(super) fn new(node: Arc<Node<S>>) -> Self {
-        Self { node, made: SpinMutex::new(Made::default()) }
+    pub(super) fn new(node: Arc<Node<S>>, opener: Credentials) -> Self {
+        Self { node, opener, made: SpinMutex::new(Made::default()) }
     }
 
     fn store(&self, contents: Vec<u8>, awaited: bool) -> Arc<Vec<u8>> {
@@ -94,7 +96,7 @@ impl<S: Subject> File for GeneratedFile<S> {
         let mut bytes = vec![0; source.remaining().min(PAGE_SIZE)];
         let count = source.take(&mut bytes)?;
         bytes.truncate(count);
-        write(&self.node.subject, &self.node.tree.kernel, &bytes)?;
+        write(&self.node.subject, &self.node.tree.kernel, &self.opener, &bytes)?;
         Ok(Written { count, end: count as u64 })
     }
 

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 
 use crate::{
     errno::Result,
-    kernel::{BoxFuture, Kernel},
+    kernel::{BoxFuture, Credentials, Kernel},
     vfs::{Caller, DeviceNumber, FileKind, FileSystem, Inode, Path, Statistics},
 };
 
@@ -52,8 +52,8 @@ pub type Generate<S> = fn(&S, &Arc<Kernel>) -> Result<Vec<u8>>;
 /// The same where it may have to wait (for user memory that is not resident).
 pub type GenerateLater<S> = fn(S, Arc<Kernel>) -> BoxFuture<'static, Result<Vec<u8>>>;
 
-/// Takes what was written, at most one page.
-pub type Accept<S> = fn(&S, &Arc<Kernel>, &[u8]) -> Result<()>;
+/// Takes what was written, at most one page, on behalf of who opened the file.
+pub type Accept<S> = fn(&S, &Arc<Kernel>, &Credentials, &[u8]) -> Result<()>;
 
 /// Makes the target of a link.
 pub type Target<S> = fn(&S, Caller<'_>) -> Result<Vec<u8>>;

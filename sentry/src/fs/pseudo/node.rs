@@ -147,7 +147,7 @@ impl<S: Subject> Inode for Node<S> {
                 Err(Errno::EACCES)
             }
             Content::File { .. } | Content::LateFile(_) | Content::Text(_) => {
-                Ok(Arc::new(GeneratedFile::new(self)))
+                Ok(Arc::new(GeneratedFile::new(self, caller.credentials.clone())))
             }
             Content::Link(_) | Content::MagicLink { .. } => Err(Errno::ELOOP),
         }

@@ -14,7 +14,7 @@ const ROOT: Entry<()> = Entry::growing_directory(
         Entry::writable(
             "host",
             |(), kernel| Ok(kernel.uts.read().host.clone()),
-            |(), kernel, bytes| {
+            |(), kernel, _, bytes| {
                 kernel.uts.write().host = bytes.to_vec();
                 Ok(())
             },

@@ -66,6 +66,12 @@ pub struct Mapping {
     pub resident_private: u64,
     /// Pages of files present, if asked for.
     pub resident_file: u64,
+    /// Of `resident_private`, what others share until one of them writes.
+    pub shared_private: u64,
+    /// Of `resident_file`, what others map too.
+    pub shared_file: u64,
+    /// Bytes present, each page divided by the number of those who map it.
+    pub proportional_bytes: u64,
 }
 
 impl Mm {
@@ -101,16 +107,30 @@ impl Mm {
             let mut mapping = describe(vma);
             if count_pages {
                 state.table.for_each(vma.range.clone(), |_, entry| {
-                    if entry.is_private() {
-                        mapping.resident_private += 1;
-                    } else {
-                        mapping.resident_file += 1;
-                    }
+                    mapping.count(entry, &self.frames);
                 });
             }
             mapping
         });
         mappings.collect()
+    }
+}
+
+impl Mapping {
+    /// Counts a page that is present.
+    fn count(&mut self, entry: Entry, frames: &FrameAllocator) {
+        let references = entry.frame().map_or(1, |frame| u64::from(frames.count(frame)));
+        // Of a page of a file the cache holds one reference.
+        let mappers = references.saturating_sub(u64::from(!entry.is_private())).max(1);
+        let is_shared = u64::from(mappers > 1);
+        self.proportional_bytes += PAGE / mappers;
+        if entry.is_private() {
+            self.resident_private += 1;
+            self.shared_private += is_shared;
+        } else {
+            self.resident_file += 1;
+            self.shared_file += is_shared;
+        }
     }
 }
 
@@ -128,6 +148,9 @@ fn describe(vma: &Vma) -> Mapping {
         name: vma.name,
         resident_private: 0,
         resident_file: 0,
+        shared_private: 0,
+        shared_file: 0,
+        proportional_bytes: 0,
     }
 }
 

@@ -184,6 +184,10 @@ impl Reclaim for PageCache {
         });
         reclaimed
     }
+
+    fn frames(&self) -> usize {
+        usize::try_from(self.resident_pages()).unwrap_or(usize::MAX)
+    }
 }
 
 impl Drop for PageCache {

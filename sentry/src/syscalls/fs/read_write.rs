@@ -9,7 +9,7 @@ use crate::{
     kernel::{Capabilities, Current, Resource},
     mm::{UserAddress, UserBuffers},
     syscalls::{FileDescriptor, SyscallResult},
-    vfs::{AttributeChange, Blocking, FileKind, OpenFile, OpenFlags, permission},
+    vfs::{AttributeChange, Blocking, FileKind, OpenFile, OpenFlags, Path, permission},
 };
 
 /// Flags of preadv2(2) that only tell about urgency and durability: what is written here is as
@@ -229,8 +229,9 @@ async fn read_into(
     if !open.flags().readable() {
         return Err(Errno::EBADF);
     }
-    let count = current.read_file(open, offset, &mut buffers, blocking).await?;
-    Ok(count as u64)
+    let outcome = current.read_file(open, offset, &mut buffers, blocking).await;
+    current.task.accounting.count_read(outcome.unwrap_or(0));
+    Ok(outcome? as u64)
 }
 
 async fn write_from(
@@ -243,21 +244,31 @@ async fn write_from(
     if !open.flags().writable() {
         return Err(Errno::EBADF);
     }
-    let Some(path) = &open.path else {
-        let count = current.write_file(open, offset, &mut buffers, blocking).await?;
-        return Ok(count as u64);
+    let is_regular = |path: &Path| path.inode().kind() == FileKind::Regular;
+    let outcome = if open.path.as_ref().is_some_and(is_regular) {
+        write_regular(current, open, offset, buffers, blocking).await
+    } else {
+        current.write_file(open, offset, &mut buffers, blocking).await
     };
-    if path.inode().kind() != FileKind::Regular {
-        let count = current.write_file(open, offset, &mut buffers, blocking).await?;
-        return Ok(count as u64);
-    }
+    current.task.accounting.count_written(outcome.unwrap_or(0));
+    Ok(outcome? as u64)
+}
+
+/// Writes to a regular file as far as RLIMIT_FSIZE lets it; takes its set-id bits.
+async fn write_regular(
+    current: &Current,
+    open: &OpenFile,
+    offset: Option<u64>,
+    mut buffers: UserBuffers<'_>,
+    blocking: Blocking,
+) -> Result<usize> {
     let room = room_below_limit(current, open, offset)?;
     let mut buffers = Limited::new(&mut buffers, room);
     let count = current.write_file(open, offset, &mut buffers, blocking).await?;
     if count > 0 && !current.credentials().has(Capabilities::FSETID) {
         clear_set_id(open).await?;
     }
-    Ok(count as u64)
+    Ok(count)
 }
 
 /// Bytes that RLIMIT_FSIZE lets be written.

@@ -38,9 +38,6 @@ const PR_SET_THP_DISABLE: i32 = 41;
 const PR_GET_THP_DISABLE: i32 = 42;
 const PR_CAP_AMBIENT: i32 = 47;
 
-/// Timer slack of every task in nanoseconds; timers here have none to speak of.
-const TIMER_SLACK: u64 = 50_000;
-
 /// prctl(2).
 pub async fn prctl(
     current: &mut Current,
@@ -97,9 +94,16 @@ pub async fn prctl(
             Ok(())
         }),
         PR_GET_NO_NEW_PRIVS => Ok(u64::from(current.credentials().no_new_privileges)),
-        PR_GET_TIMERSLACK => Ok(TIMER_SLACK),
-        // Timers are as exact as ever: nothing is lost by not slackening them.
-        PR_SET_TIMERSLACK | PR_SET_THP_DISABLE => Ok(0),
+        PR_GET_TIMERSLACK => Ok(current.task.scheduling.lock().timer_slack),
+        PR_SET_TIMERSLACK => {
+            // Timers are as exact as ever: slack permits lateness, it does not ask for it.
+            let mut scheduling = current.task.scheduling.lock();
+            let slack = if argument == 0 { scheduling.default_timer_slack } else { argument };
+            scheduling.timer_slack = slack;
+            Ok(0)
+        }
+        // There are no huge pages to disable.
+        PR_SET_THP_DISABLE => Ok(0),
         PR_GET_TIMING | PR_GET_SECCOMP | PR_GET_THP_DISABLE => Ok(0),
         PR_GET_TSC => {
             current.mm.write(address, &1_u32).await?;

@@ -3,11 +3,14 @@
 mod descriptors;
 mod maps;
 mod mounts;
+mod namespaces;
 mod numbers;
+mod out_of_memory;
 mod status;
 mod strings;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::Ordering;
 
 use crate::{
     errno::{Errno, Result},
@@ -122,9 +125,16 @@ fn find_thread(node: &Node<ProcessSubject>, name: &[u8]) -> Result<Arc<dyn Inode
 }
 
 const FILES: &[Entry<ProcessSubject>] = &[
+    Entry::<ProcessSubject>::late_file("auxv", strings::auxiliary_vector)
+        .with_permissions(0o400)
+        .private(),
     Entry::text("cgroup", "0::/\n"),
     Entry::late_file("cmdline", strings::command_line),
-    Entry::writable("comm", |subject, _| comm(subject), |subject, _, name| rename(subject, name)),
+    Entry::writable(
+        "comm",
+        |subject, _| comm(subject),
+        |subject, _, _, name| rename(subject, name),
+    ),
     Entry::<ProcessSubject>::magic_link(
         "cwd",
         |subject, caller| name_of(&subject.fs()?.working_directory(), caller),
@@ -140,42 +150,56 @@ const FILES: &[Entry<ProcessSubject>] = &[
     .private(),
     descriptors::DIRECTORY,
     descriptors::INFORMATION,
-    Entry::text("gid_map", "         0          0 4294967295\n"),
-    Entry::<ProcessSubject>::file("io", |_, _| Ok(IO.as_bytes().to_vec()))
+    Entry::text("gid_map", IDENTITY_MAP),
+    Entry::<ProcessSubject>::file("io", |subject, kernel| Ok(numbers::io(subject, kernel)))
         .with_permissions(0o400)
         .private(),
     Entry::file("limits", |subject, _| Ok(limits(subject))),
-    Entry::text("loginuid", "4294967295"),
     Entry::<ProcessSubject>::file("maps", |subject, _| maps::maps(subject)).private(),
     Entry::file("mountinfo", |subject, _| mounts::mountinfo(subject)),
     Entry::file("mounts", |subject, _| mounts::mounts(subject)),
     super::network::DIRECTORY,
-    Entry::text("oom_adj", "0\n"),
-    Entry::text("oom_score", "0\n"),
-    Entry::text("oom_score_adj", "0\n"),
-    Entry::text("personality", "00000000\n"),
-    Entry::text("projid_map", "         0          0 4294967295\n"),
+    namespaces::DIRECTORY,
+    Entry::file("oom_score", |subject, kernel| Ok(out_of_memory::score(subject, kernel))),
+    Entry::writable(
+        "oom_score_adj",
+        |subject, _| Ok(out_of_memory::adjustment(subject)),
+        out_of_memory::adjust,
+    ),
+    Entry::<ProcessSubject>::file("personality", |subject, _| Ok(personality(subject)))
+        .with_permissions(0o400)
+        .private(),
+    Entry::text("projid_map", IDENTITY_MAP),
     Entry::<ProcessSubject>::magic_link(
         "root",
         |subject, caller| name_of(&subject.fs()?.root(), caller),
         |subject, _| Ok(subject.fs()?.root()),
     )
     .private(),
-    Entry::text("schedstat", "0 0 0\n"),
-    Entry::text("sessionid", "4294967295"),
     Entry::text("setgroups", "allow\n"),
     Entry::<ProcessSubject>::file("smaps", |subject, _| maps::smaps(subject)).private(),
+    Entry::<ProcessSubject>::file("smaps_rollup", |subject, _| maps::smaps_rollup(subject))
+        .private(),
     Entry::file("stat", |subject, kernel| Ok(numbers::stat(subject, kernel))),
     Entry::file("statm", |subject, _| Ok(numbers::statm(subject))),
-    Entry::file("status", |subject, _| Ok(status::status(subject))),
-    Entry::<ProcessSubject>::text("timerslack_ns", "50000\n").private(),
-    Entry::text("uid_map", "         0          0 4294967295\n"),
+    Entry::file("status", |subject, kernel| Ok(status::status(subject, kernel))),
+    Entry::<ProcessSubject>::file("timerslack_ns", |subject, _| timer_slack(subject)).private(),
+    Entry::text("uid_map", IDENTITY_MAP),
     Entry::text("wchan", "0"),
 ];
 
-/// /proc/PID/io. I/O is not counted.
-const IO: &str = "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n\
-    cancelled_write_bytes: 0\n";
+/// How ids of the only user namespace map to its own (user_namespaces(7)).
+const IDENTITY_MAP: &str = "         0          0 4294967295\n";
+
+/// /proc/PID/personality.
+fn personality(subject: &ProcessSubject) -> Vec<u8> {
+    format!("{:08x}\n", subject.process.personality.load(Ordering::Relaxed)).into_bytes()
+}
+
+/// /proc/PID/timerslack_ns.
+fn timer_slack(subject: &ProcessSubject) -> Result<Vec<u8>> {
+    Ok(format!("{}\n", subject.task()?.scheduling.lock().timer_slack).into_bytes())
+}
 
 /// The name of a place as the caller sees it.
 fn name_of(path: &Path, caller: Caller<'_>) -> Result<Vec<u8>> {

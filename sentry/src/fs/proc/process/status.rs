@@ -1,6 +1,6 @@
 //! status.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 use super::{
     ProcessSubject,
@@ -8,7 +8,7 @@ use super::{
     task_name,
 };
 use crate::{
-    kernel::{StopState, WaitReason, signal::SignalSet},
+    kernel::{Kernel, Process, StopState, WaitReason, signal::SignalSet},
     memory::PAGE_SIZE,
 };
 
@@ -38,15 +38,15 @@ fn state_word(letter: char) -> &'static str {
 }
 
 /// /proc/PID/status.
-pub(super) fn status(subject: &ProcessSubject) -> Vec<u8> {
+pub(super) fn status(subject: &ProcessSubject, kernel: &Kernel) -> Vec<u8> {
     let mut text = b"Name:\t".to_vec();
     text.extend(task_name(subject));
     text.extend(identity(subject).into_bytes());
     if subject.mm().is_ok() {
         text.extend(memory(subject).into_bytes());
     }
-    text.extend(signals(subject).into_bytes());
-    text.extend(rights(subject).into_bytes());
+    text.extend(signals(subject, kernel).into_bytes());
+    text.extend(rights(subject, kernel).into_bytes());
     text
 }
 
@@ -78,7 +78,6 @@ fn identity(subject: &ProcessSubject) -> String {
 fn memory(subject: &ProcessSubject) -> String {
     let statistics = subject.statistics();
     let lines = [
-        ("VmPeak", statistics.total),
         ("VmSize", statistics.total),
         ("VmLck", statistics.locked),
         ("VmPin", 0),
@@ -86,42 +85,47 @@ fn memory(subject: &ProcessSubject) -> String {
         ("VmRSS", resident(&statistics)),
         ("RssAnon", statistics.resident_private),
         ("RssFile", statistics.resident_file),
-        ("RssShmem", 0),
         ("VmData", statistics.data),
         ("VmStk", statistics.stack),
         ("VmExe", statistics.code),
-        ("VmLib", 0),
         ("VmPTE", statistics.tables),
         ("VmSwap", 0),
     ];
     let kib = |pages: u64| pages * (PAGE_SIZE as u64 >> 10);
-    lines.iter().map(|(name, pages)| format!("{name}:\t{:>8} kB\n", kib(*pages))).collect()
+    let line = |(name, pages): &(&str, u64)| format!("{name}:\t{:>8} kB\n", kib(*pages));
+    lines.iter().map(line).collect::<String>() + "CoreDumping:\t0\n"
 }
 
-fn signals(subject: &ProcessSubject) -> String {
+fn signals(subject: &ProcessSubject, kernel: &Kernel) -> String {
     let threads = subject.process.threads().len();
     let blocked = subject.task.as_ref().map_or(SignalSet::EMPTY, |task| task.blocked_signals());
     let pending = subject.task.as_ref().map_or(SignalSet::EMPTY, |task| task.pending_signals());
     let (ignored, caught) = dispositions(subject);
+    let uid = subject.process.real_uid();
+    let of_user = |process: &Arc<Process>| process.real_uid() == uid;
+    let processes = kernel.processes.processes().into_iter().filter(of_user);
+    let queued: usize = processes.map(|process| process.queued_signals()).sum();
     format!(
-        "Threads:\t{threads}\nSigQ:\t0/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n\
+        "Threads:\t{threads}\nSigQ:\t{queued}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n\
          SigIgn:\t{:016x}\nSigCgt:\t{:016x}\n",
         subject.process.limit(crate::kernel::Resource::PendingSignals).soft,
         pending.0,
-        0,
+        subject.process.pending_signals().0,
         blocked.0,
         ignored.0,
         caught.0,
     )
 }
 
-fn rights(subject: &ProcessSubject) -> String {
+fn rights(subject: &ProcessSubject, kernel: &Kernel) -> String {
     let credentials = subject.task.as_ref().map(|task| task.credentials()).unwrap_or_default();
     let c = &credentials;
-    let usage = subject.process.usage(0);
+    let usage = subject.task.as_ref().map(|task| task.accounting.usage(0)).unwrap_or_default();
+    let (processors, list) = allowed_processors(subject, kernel);
     format!(
         "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n\
-         NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nvoluntary_ctxt_switches:\t{}\n\
+         NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nCpus_allowed:\t{processors}\n\
+         Cpus_allowed_list:\t{list}\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{}\n\
          nonvoluntary_ctxt_switches:\t{}\n",
         c.inheritable.bits(),
         c.permitted.bits(),
@@ -132,4 +136,46 @@ fn rights(subject: &ProcessSubject) -> String {
         usage.voluntary_switches,
         usage.involuntary_switches,
     )
+}
+
+/// The processors the thread may run on, as a mask and as a list (cpuset(7), "Formats").
+fn allowed_processors(subject: &ProcessSubject, kernel: &Kernel) -> (String, String) {
+    let count = u32::from(kernel.platform.executor_count()).min(64);
+    let affinity = subject.task.as_ref().map_or(u64::MAX, |task| task.scheduling.lock().affinity);
+    let bits = affinity & u64::MAX.checked_shr(64 - count).unwrap_or(0);
+    let digits = count.div_ceil(4) as usize;
+    let mask = match u32::try_from(bits >> 32) {
+        Ok(high @ 1..) => format!("{high:x},{:08x}", bits & 0xffff_ffff),
+        _ => format!("{bits:0digits$x}"),
+    };
+    (mask, list_of(bits))
+}
+
+/// The numbers of the bits that are set, with dashes for runs.
+fn list_of(bits: u64) -> String {
+    let mut runs: Vec<String> = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = bits.checked_shr(at).filter(|rest| *rest != 0) {
+        let first = at + rest.trailing_zeros();
+        let length = bits.checked_shr(first).unwrap_or(0).trailing_ones();
+        runs.push(match length {
+            1 => format!("{first}"),
+            _ => format!("{first}-{}", first + length - 1),
+        });
+        at = first + length;
+    }
+    runs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_processors_are_joined() {
+        assert_eq!(list_of(0b1), "0");
+        assert_eq!(list_of(0b1101_1100), "2-4,6-7");
+        assert_eq!(list_of(u64::MAX), "0-63");
+        assert_eq!(list_of(0), "");
+    }
 }

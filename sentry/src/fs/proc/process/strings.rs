@@ -1,4 +1,4 @@
-//! Strings that are in the process's own memory: cmdline and environ.
+//! What is in the process's own memory: cmdline, environ and auxv.
 
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 
@@ -26,6 +26,14 @@ pub(super) fn environment(
     _kernel: Arc<Kernel>,
 ) -> BoxFuture<'static, Result<Vec<u8>>> {
     Box::pin(async move { read(&subject, subject.process.string_ranges().environment).await })
+}
+
+/// /proc/PID/auxv.
+pub(super) fn auxiliary_vector(
+    subject: ProcessSubject,
+    _kernel: Arc<Kernel>,
+) -> BoxFuture<'static, Result<Vec<u8>>> {
+    Box::pin(async move { read(&subject, subject.process.string_ranges().auxiliary).await })
 }
 
 /// The memory from the first to before the second address; nothing of a zombie, or where the

@@ -1,0 +1,55 @@
+//! Namespaces as files (namespaces(7)). A sandbox has one namespace of each kind, so these files
+//! only tell that two processes share it.
+
+use alloc::{format, string::String, sync::Arc};
+
+use crate::{
+    errno::Result,
+    vfs::{Anonymous, File, OpenFlags},
+};
+
+/// A kind of namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamespaceKind {
+    /// The name before the colon.
+    pub label: &'static str,
+    /// Inode number, as that of Linux's first namespace of this kind (include/linux/proc_ns.h).
+    inode: u64,
+}
+
+#[allow(missing_docs, reason = "the names are those of namespaces(7)")]
+impl NamespaceKind {
+    pub const CGROUP: Self = Self { label: "cgroup", inode: 0xefff_fffb };
+    pub const IPC: Self = Self { label: "ipc", inode: 0xefff_ffff };
+    pub const MOUNT: Self = Self { label: "mnt", inode: 0xf000_0000 };
+    pub const NET: Self = Self { label: "net", inode: 0xf000_0098 };
+    pub const PID: Self = Self { label: "pid", inode: 0xefff_fffc };
+    pub const TIME: Self = Self { label: "time", inode: 0xefff_fffa };
+    pub const USER: Self = Self { label: "user", inode: 0xefff_fffd };
+    pub const UTS: Self = Self { label: "uts", inode: 0xefff_fffe };
+
+    /// What the link to it reads as.
+    pub fn link(self) -> String {
+        format!("{}:[{}]", self.label, self.inode)
+    }
+}
+
+/// An open namespace.
+pub struct NamespaceFile(pub NamespaceKind);
+
+impl NamespaceFile {
+    /// The file of this kind.
+    pub fn new(kind: NamespaceKind) -> Arc<Self> {
+        Arc::new(Self(kind))
+    }
+}
+
+impl File for NamespaceFile {
+    fn anonymous(&self) -> Anonymous {
+        Anonymous { inode: self.0.inode, permissions: 0o444, ..Anonymous::inode(self.0.label) }
+    }
+
+    fn reopen(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>> {
+        Ok(self)
+    }
+}
