@@ -11,16 +11,23 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{Mode, OFlags, open},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    termios::{InputModes, LocalModes, OutputModes, Winsize, tcgetattr, tcsetwinsize},
     time::Timespec,
 };
+
+/// Modes of a terminal.
+type Modes = (InputModes, OutputModes, LocalModes);
 
 /// A program on a terminal of 24 rows and 80 columns.
 pub struct Session {
     child: Child,
     master: File,
+    /// Modes of the terminal before it started.
+    pub found: Modes,
     /// All that it has printed.
     pub transcript: String,
+    /// How much of that was expected.
+    seen: usize,
 }
 
 impl Session {
@@ -44,8 +51,9 @@ impl Session {
             leader.env(name, value.unwrap_or_default());
         }
         leader.stdin(duplicate(&slave)).stdout(duplicate(&slave)).stderr(duplicate(&slave));
+        let found = modes(&slave);
         let child = leader.spawn().expect("start the program");
-        Self { child, master: File::from(master), transcript: String::new() }
+        Self { child, master: File::from(master), found, transcript: String::new(), seen: 0 }
     }
 
     /// Types `text`.
@@ -56,25 +64,44 @@ impl Session {
         self.master.write_all(text.as_bytes()).expect("type");
     }
 
-    /// Reads until the program has printed `text` since the last call.
+    /// Reads until the program has printed `text` after what was expected before.
     ///
     /// # Panics
     /// If it ends, or is silent for 30 seconds, before.
     pub fn expect(&mut self, text: &str) {
-        let start = self.transcript.len();
-        while !self.transcript[start..].contains(text) {
-            assert!(self.read_some(), "no {text:?} in {:?}", &self.transcript[start..]);
+        loop {
+            let rest = &self.transcript[self.seen..];
+            if let Some(place) = rest.find(text) {
+                self.seen += place + text.len();
+                return;
+            }
+            let more = self.await_output() && self.read_some();
+            assert!(more, "no {text:?} in {:?}", &self.transcript[self.seen..]);
         }
     }
 
-    /// Reads to the end and returns the exit code.
+    /// Reads to the end and returns the exit code; none if the program is silent for 30 seconds
+    /// and has to be killed.
     ///
     /// # Panics
     /// If the program cannot be waited for.
-    pub fn finish(mut self) -> (Option<i32>, String) {
-        while self.read_some() {}
-        let status = self.child.wait().expect("wait for the program");
-        (status.code(), self.transcript)
+    pub fn finish(&mut self) -> Option<i32> {
+        let mut ended = false;
+        while !ended && self.await_output() {
+            ended = !self.read_some();
+        }
+        if !ended {
+            self.child.kill().expect("kill the program");
+        }
+        self.child.wait().expect("wait for the program").code()
+    }
+
+    /// Modes of the terminal, also after the program has ended.
+    ///
+    /// # Panics
+    /// If the terminal is gone.
+    pub fn modes(&self) -> Modes {
+        modes(&self.master)
     }
 
     /// Changes the size of the terminal.
@@ -86,17 +113,32 @@ impl Session {
         tcsetwinsize(self.master.as_fd(), size).expect("resize the terminal");
     }
 
-    /// Appends what there is to the transcript; false at the end or after 30 silent seconds.
-    fn read_some(&mut self) -> bool {
+    /// Waits until there is something to read, or the end; false after 30 silent seconds.
+    fn await_output(&self) -> bool {
         let silence = Timespec { tv_sec: 30, tv_nsec: 0 };
         let mut ready = [PollFd::new(&self.master, PollFlags::IN)];
-        if poll(&mut ready, Some(&silence)).unwrap_or(0) == 0 {
-            return false;
-        }
+        poll(&mut ready, Some(&silence)).unwrap_or(0) > 0
+    }
+
+    /// Appends what there is to the transcript; false at the end.
+    fn read_some(&mut self) -> bool {
         let mut bytes = [0; 4096];
         // EIO says that the last user of the terminal is gone.
         let count = self.master.read(&mut bytes).unwrap_or(0);
         self.transcript.push_str(&String::from_utf8_lossy(&bytes[..count]));
         count > 0
+    }
+}
+
+fn modes(terminal: impl AsFd) -> Modes {
+    let settings = tcgetattr(terminal).expect("settings of the terminal");
+    (settings.input_modes, settings.output_modes, settings.local_modes)
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A failed test leaves no program behind; one that has ended cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
