@@ -10,32 +10,66 @@ use std::{
 /// An explicit target keeps the flags below off build scripts and procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Set to build without the image; so do debug builds, to be quick. Without it there is no kvm
-/// platform.
-const SKIP_VARIABLE: &str = "SANDBOX_VMM_SKIP_IMAGE";
+/// Says which image to build, if any.
+const IMAGE_VARIABLE: &str = "SANDBOX_VMM_IMAGE";
+
+/// How the image is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// Not at all: there is no kvm platform. Debug builds do so, to be quick.
+    Skip,
+    /// For the loop of a developer: little optimised, in a third of the time.
+    Quick,
+    /// As users get it.
+    Release,
+}
+
+impl Flavour {
+    fn wanted() -> Self {
+        match env::var(IMAGE_VARIABLE).as_deref() {
+            Ok("skip") => Self::Skip,
+            Ok("quick") => Self::Quick,
+            Ok("release") => Self::Release,
+            Ok(other) => {
+                fail(&format!("{IMAGE_VARIABLE} is {other:?}: say skip, quick or release"))
+            }
+            Err(_) if variable("PROFILE") == "release" => Self::Release,
+            Err(_) => Self::Skip,
+        }
+    }
+
+    /// Link-time optimisation is part of both: it is what compiles `core` without vector
+    /// instructions.
+    const fn profile(self) -> [&'static str; 3] {
+        match self {
+            Self::Quick => ["lto='thin'", "codegen-units=16", "opt-level=1"],
+            Self::Skip | Self::Release => ["lto='fat'", "codegen-units=1", "opt-level=3"],
+        }
+    }
+}
 
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
     for input in ["Cargo.toml", "Cargo.lock", "guest-abi", "sentry", "platforms/kvm-guest"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
-    println!("cargo::rerun-if-env-changed={SKIP_VARIABLE}");
+    println!("cargo::rerun-if-env-changed={IMAGE_VARIABLE}");
     println!("cargo::rustc-check-cfg=cfg(has_image)");
     let output = PathBuf::from(variable("OUT_DIR"));
-    let is_wanted = variable("PROFILE") == "release" && env::var_os(SKIP_VARIABLE).is_none();
-    let image = if is_wanted {
-        println!("cargo::rustc-cfg=has_image");
-        build(&root, &output)
-    } else {
+    let flavour = Flavour::wanted();
+    let image = if flavour == Flavour::Skip {
         let empty = output.join("no-image");
         std::fs::write(&empty, []).unwrap_or_else(|error| fail(&error.to_string()));
         empty
+    } else {
+        println!("cargo::rustc-cfg=has_image");
+        build(&root, &output, flavour)
     };
     println!("cargo::rustc-env=SENTRY_IMAGE={}", image.display());
 }
 
 /// Runs a nested cargo with a target directory of its own: the outer one's is locked.
-fn build(root: &Path, output: &Path) -> PathBuf {
+fn build(root: &Path, output: &Path, flavour: Flavour) -> PathBuf {
     let target_directory = output.join("image");
     let script = root.join("platforms/kvm-guest/link.ld");
     let script = script.canonicalize().unwrap_or_else(|error| fail(&error.to_string()));
@@ -56,9 +90,10 @@ fn build(root: &Path, output: &Path) -> PathBuf {
         .arg("--target-dir")
         .arg(&target_directory)
         .args(["--config", "profile.release.panic='abort'"])
-        .args(["--config", "profile.release.lto='fat'"])
-        .args(["--config", "profile.release.codegen-units=1"])
         .env("RUSTFLAGS", flags(root, &script));
+    for setting in flavour.profile() {
+        cargo.args(["--config", &format!("profile.release.{setting}")]);
+    }
     match cargo.status() {
         Ok(status) if status.success() => {}
         Ok(status) => fail(&format!("building the ring-0 image: {status}")),

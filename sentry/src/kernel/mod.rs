@@ -11,6 +11,7 @@ mod exit;
 mod futex;
 mod interval_timer;
 mod limits;
+mod loaded_spaces;
 mod oom;
 mod process;
 mod process_table;
@@ -64,6 +65,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use guest_abi::boot::BootInfo;
 use spin::{Once, RwLock};
 
+use loaded_spaces::LoadedSpaces;
+
 use crate::{
     drivers::{Console, Control},
     loader::Vdso,
@@ -80,6 +83,8 @@ pub struct Kernel {
     pub frames: Arc<FrameAllocator>,
     /// Run queues.
     pub scheduler: Arc<Scheduler>,
+    /// The address spaces that executors may have loaded.
+    loaded_spaces: LoadedSpaces,
     /// Pending timers.
     pub timers: Timers,
     /// Device drivers, polled for completions by every executor.
@@ -135,6 +140,7 @@ impl Kernel {
         Arc::new(Self {
             frames: FrameAllocator::new(platform.clone(), first_free),
             scheduler: Scheduler::new(platform.clone()),
+            loaded_spaces: LoadedSpaces::new(platform.executor_count()),
             platform,
             timers: Timers::default(),
             drivers: RwLock::new(Vec::new()),

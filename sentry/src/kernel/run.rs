@@ -67,7 +67,10 @@ impl Current {
         let trap = if due || self.task.has_deliverable_signal() {
             Trap::Interrupted
         } else {
-            kernel.platform.run_user(executor, self.mm.space(), &mut self.context, deadline)
+            let trap =
+                kernel.platform.run_user(executor, self.mm.space(), &mut self.context, deadline);
+            kernel.loaded_spaces.note(executor, &self.mm);
+            trap
         };
         let end = kernel.platform.monotonic_nanoseconds();
         self.task.accounting.add_user(end.saturating_sub(start));

@@ -80,7 +80,8 @@ pub trait Platform: Send + Sync {
     /// `ENOMEM` or `EAGAIN` if the platform is out of resources.
     fn create_address_space(&self, root: Frame) -> Result<AddressSpaceId>;
 
-    /// Ends an address space. No executor runs in it any more.
+    /// Ends an address space. It is not the last one that another executor than the calling one ran
+    /// user code in, unless that executor has been in [`Self::idle`] since.
     fn destroy_address_space(&self, space: AddressSpaceId);
 
     /// Tells that page-table entries for `pages` pages from user address `address` now map the
@@ -132,7 +133,7 @@ pub trait Platform: Send + Sync {
     /// `run_user` or `idle` returns at once. Callable from any thread of the platform.
     fn interrupt(&self, executor: ExecutorId);
 
-    /// Sleeps until interrupted, a device calls, or CLOCK_MONOTONIC reaches `deadline` (in
+    /// Leaves the address space that ran last, and sleeps until interrupted, a device calls, or CLOCK_MONOTONIC reaches `deadline` (in
     /// nanoseconds). May return early without cause.
     fn idle(&self, executor: ExecutorId, deadline: Option<u64>);
 

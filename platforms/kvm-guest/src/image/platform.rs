@@ -1,7 +1,7 @@
 //! `sentry::Platform` on bare (virtual) metal.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use guest_abi::{device::QueueId, kvm};
 use sentry::{
@@ -30,13 +30,12 @@ const TIME_SLICE_NANOSECONDS: u64 = 10_000_000;
 pub struct KvmPlatform {
     memory: PhysicalMemory,
     vcpus: u16,
-    halted: AtomicBool,
 }
 
 impl KvmPlatform {
     /// The platform on `memory` with `vcpus` vCPUs.
     pub fn new(memory: PhysicalMemory, vcpus: u16) -> Arc<Self> {
-        Arc::new(Self { memory, vcpus, halted: AtomicBool::new(false) })
+        Arc::new(Self { memory, vcpus })
     }
 }
 
@@ -67,15 +66,8 @@ impl Platform for KvmPlatform {
     }
 
     fn destroy_address_space(&self, space: AddressSpaceId) {
-        // A vCPU may still have the dead space loaded; its page tables must not be walked again.
-        for own in (0..self.vcpus).filter_map(per_cpu::get) {
-            if own.loaded_root.load(Ordering::SeqCst) == space.0 {
-                if own.index == per_cpu::current().index {
-                    load_root(kvm::BOOT_PAGE_TABLES);
-                } else {
-                    own.flush_pending.store(true, Ordering::SeqCst);
-                }
-            }
+        if per_cpu::current().loaded_root.load(Ordering::Relaxed) == space.0 {
+            load_root(kvm::BOOT_PAGE_TABLES);
         }
     }
 
@@ -150,6 +142,9 @@ impl Platform for KvmPlatform {
     /// the request and HLT and be slept through.
     fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
         let own = per_cpu::current();
+        if own.loaded_root.load(Ordering::Relaxed) != kvm::BOOT_PAGE_TABLES {
+            load_root(kvm::BOOT_PAGE_TABLES);
+        }
         if let Some(deadline) = deadline {
             set_timer_before(clock::counter_at(deadline));
         }
@@ -190,7 +185,6 @@ impl Platform for KvmPlatform {
     }
 
     fn halt(&self) {
-        self.halted.store(true, Ordering::SeqCst);
         for index in 0..self.vcpus {
             self.interrupt(ExecutorId(index));
         }
@@ -198,10 +192,12 @@ impl Platform for KvmPlatform {
 }
 
 fn load_root(root: u64) {
+    // First the name: who changes a page table and does not see it here has changed it before the
+    // processor may walk it.
+    per_cpu::current().loaded_root.store(root, Ordering::SeqCst);
     let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
     // SAFETY: every root maps the sentry in its upper half.
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
-    per_cpu::current().loaded_root.store(root, Ordering::SeqCst);
 }
 
 /// Bounds the stay in ring 3. One setting serves all entries until it fires, so a system call

@@ -4,7 +4,7 @@
 //! them if asked to; if it is in ring 3 already, it is interrupted and waited for. Ring 0 reaches
 //! user memory through the direct map only, so a vCPU in ring 0 need not be waited for.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use x86_64::{VirtAddr, instructions::tlb};
 
@@ -19,6 +19,8 @@ const MAX_SINGLE_PAGES: usize = 32;
 /// Drops translations of `pages` pages from `address` in the space with page table `root`, on all
 /// `vcpus` vCPUs. When it returns no ring-3 code uses them.
 pub fn drop_translations(vcpus: u16, root: u64, address: u64, pages: usize) {
+    // The entries were changed before other vCPUs' roots are looked at.
+    fence(Ordering::SeqCst);
     let own = per_cpu::current();
     if own.loaded_root.load(Ordering::Relaxed) == root {
         drop_own(address, pages);
