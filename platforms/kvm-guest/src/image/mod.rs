@@ -7,6 +7,7 @@ mod descriptors;
 mod entry;
 mod extended;
 mod heap;
+mod idle;
 mod intrinsics;
 mod panic;
 mod per_cpu;

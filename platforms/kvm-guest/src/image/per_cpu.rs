@@ -4,7 +4,7 @@ use core::{
     arch::asm,
     cell::UnsafeCell,
     mem::{MaybeUninit, offset_of},
-    sync::atomic::{AtomicBool, AtomicU64},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use guest_abi::kvm::MAX_VCPUS;
@@ -37,12 +37,41 @@ pub struct PerCpu {
     pub own: UnsafeCell<Own>,
     /// A sticky interrupt request (`Platform::interrupt`).
     pub interrupt_pending: AtomicBool,
-    /// The vCPU is in ring 3, or about to be.
-    pub in_user: AtomicBool,
+    /// A [`Mode`].
+    mode: AtomicU8,
     /// Translations must be dropped before ring 3 is entered again.
     pub flush_pending: AtomicBool,
     /// Physical address of the page table that CR3 names.
     pub loaded_root: AtomicU64,
+}
+
+/// What a vCPU does, so that others know whether it takes an interrupt to be noticed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mode {
+    /// Runs the sentry, and looks at requests before it does anything else.
+    Sentry = 0,
+    /// In ring 3, or about to be.
+    User = 1,
+    /// Halted, or about to be.
+    Halted = 2,
+}
+
+impl PerCpu {
+    /// Tells the others what this vCPU does from now on. Requests must be looked at afterwards.
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::SeqCst);
+    }
+
+    /// Whether it is in ring 3, or about to be.
+    pub fn is_in_user(&self) -> bool {
+        self.mode.load(Ordering::SeqCst) == Mode::User as u8
+    }
+
+    /// Whether it takes an interrupt to be noticed.
+    pub fn needs_interrupt(&self) -> bool {
+        self.mode.load(Ordering::SeqCst) != Mode::Sentry as u8
+    }
 }
 
 /// State that no other vCPU looks at.
@@ -82,7 +111,7 @@ const EMPTY: PerCpu = PerCpu {
     descriptors: Descriptors::EMPTY,
     own: UnsafeCell::new(Own { extended_owner: None, timer_set_to: 0 }),
     interrupt_pending: AtomicBool::new(false),
-    in_user: AtomicBool::new(false),
+    mode: AtomicU8::new(Mode::Sentry as u8),
     flush_pending: AtomicBool::new(false),
     loaded_root: AtomicU64::new(0),
 };

@@ -18,7 +18,11 @@ use x86_64::{
     structures::paging::PhysFrame,
 };
 
-use super::{apic, clock, entry, extended, per_cpu, ports, processor, shootdown, trap};
+use super::{
+    apic, clock, entry, extended, idle,
+    per_cpu::{self, Mode},
+    ports, processor, shootdown, trap,
+};
 
 /// Bytes of the half of a root page table that maps the sentry.
 const KERNEL_HALF_BYTES: usize = 2048;
@@ -91,9 +95,6 @@ impl Platform for KvmPlatform {
         deadline: Option<u64>,
     ) -> Trap {
         let own = per_cpu::current();
-        if own.interrupt_pending.swap(false, Ordering::SeqCst) {
-            return Trap::Interrupted;
-        }
         if !trap::prepare(&mut context.registers) {
             return Trap::Exception(Exception::GeneralProtection);
         }
@@ -106,12 +107,16 @@ impl Platform for KvmPlatform {
             let registers = &context.registers;
             processor::set_user_bases(registers.fs_base, registers.gs_base);
         }
-        own.in_user.store(true, Ordering::SeqCst);
+        own.set_mode(Mode::User);
+        if own.interrupt_pending.swap(false, Ordering::SeqCst) {
+            own.set_mode(Mode::Sentry);
+            return Trap::Interrupted;
+        }
         shootdown::drop_if_requested(own);
         // SAFETY: interrupts are off in ring 0, the registers outlive the call, and `prepare` has
         // judged RIP and RFLAGS.
         let kind = unsafe { entry::enter_user(&raw mut context.registers) };
-        own.in_user.store(false, Ordering::SeqCst);
+        own.set_mode(Mode::Sentry);
         if kind == entry::TRAP_SYSCALL {
             return Trap::Syscall;
         }
@@ -133,13 +138,11 @@ impl Platform for KvmPlatform {
     fn interrupt(&self, executor: ExecutorId) {
         let Some(other) = per_cpu::get(executor.0) else { return };
         other.interrupt_pending.store(true, Ordering::SeqCst);
-        if other.index != per_cpu::current().index {
+        if other.index != per_cpu::current().index && other.needs_interrupt() {
             apic::send_wake(other.index);
         }
     }
 
-    /// STI takes effect after the next instruction, so no interrupt can come between the look at
-    /// the request and HLT and be slept through.
     fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
         let own = per_cpu::current();
         if own.loaded_root.load(Ordering::Relaxed) != kvm::BOOT_PAGE_TABLES {
@@ -148,11 +151,7 @@ impl Platform for KvmPlatform {
         if let Some(deadline) = deadline {
             set_timer_before(clock::counter_at(deadline));
         }
-        if !own.interrupt_pending.swap(false, Ordering::SeqCst) {
-            x86_64::instructions::interrupts::enable_and_hlt();
-            x86_64::instructions::interrupts::disable();
-        }
-        own.interrupt_pending.store(false, Ordering::SeqCst);
+        idle::wait(own);
     }
 
     fn monotonic_nanoseconds(&self) -> u64 {

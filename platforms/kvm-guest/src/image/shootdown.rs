@@ -49,13 +49,13 @@ fn request(other: &PerCpu, root: u64) {
         return;
     }
     other.flush_pending.store(true, Ordering::SeqCst);
-    if other.in_user.load(Ordering::SeqCst) {
+    if other.is_in_user() {
         apic::send_wake(other.index);
     }
 }
 
 fn wait(other: &PerCpu, root: u64) {
-    while other.in_user.load(Ordering::SeqCst)
+    while other.is_in_user()
         && other.flush_pending.load(Ordering::SeqCst)
         && other.loaded_root.load(Ordering::SeqCst) == root
     {
@@ -63,7 +63,7 @@ fn wait(other: &PerCpu, root: u64) {
     }
 }
 
-/// To be called with `in_user` set, before ring 3 is entered.
+/// To be called in mode [`Mode::User`](per_cpu::Mode::User), before ring 3 is entered.
 pub fn drop_if_requested(own: &PerCpu) {
     if own.flush_pending.swap(false, Ordering::SeqCst) {
         tlb::flush_all();

@@ -1,6 +1,8 @@
 //! What a trap means: for user code, the sentry's `Trap`; in ring 0, an interrupt of the idle loop
 //! or a bug.
 
+use core::sync::atomic::Ordering;
+
 use guest_abi::kvm::{DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR};
 use sentry::platform::{Access, Exception, Registers, Trap};
 use x86_64::registers::control::Cr2;
@@ -78,7 +80,10 @@ pub extern "C" fn handle_kernel_trap(frame: &KernelTrapFrame) {
     match frame.vector {
         // Nothing sends one on purpose; the host may, to profile.
         NON_MASKABLE => {}
-        vector if known.contains(&vector) => acknowledge(vector),
+        vector if known.contains(&vector) => {
+            acknowledge(vector);
+            per_cpu::current().interrupt_pending.store(true, Ordering::SeqCst);
+        }
         vector => die(vector, frame),
     }
 }
