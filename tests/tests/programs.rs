@@ -36,6 +36,7 @@ programs! {
     node_script,
     perl_script,
     proc_files,
+    process_descriptors,
     python_asyncio,
     python_mmap,
     python_sqlite,

@@ -8,10 +8,12 @@ pub mod event_fd;
 pub mod gofer;
 pub mod namespace;
 pub mod overlay;
+pub mod pid_fd;
 pub mod pipe;
 pub mod proc;
 pub mod pseudo;
 mod record;
+pub mod signal_fd;
 pub mod sys;
 #[cfg(test)]
 pub mod testing;

@@ -5,6 +5,7 @@ use alloc::{format, string::String, sync::Arc};
 
 use crate::{
     errno::Result,
+    kernel::CloneFlags,
     vfs::{Anonymous, File, OpenFlags},
 };
 
@@ -27,6 +28,20 @@ impl NamespaceKind {
     pub const TIME: Self = Self { label: "time", inode: 0xefff_fffa };
     pub const USER: Self = Self { label: "user", inode: 0xefff_fffd };
     pub const UTS: Self = Self { label: "uts", inode: 0xefff_fffe };
+
+    /// The flag of setns(2) that names the kind.
+    pub fn clone_flag(self) -> CloneFlags {
+        match self.label {
+            "cgroup" => CloneFlags::NEW_CGROUP,
+            "ipc" => CloneFlags::NEW_IPC,
+            "mnt" => CloneFlags::NEW_MOUNTS,
+            "net" => CloneFlags::NEW_NET,
+            "pid" => CloneFlags::NEW_PID,
+            "time" => CloneFlags::NEW_TIME,
+            "user" => CloneFlags::NEW_USER,
+            _ => CloneFlags::NEW_UTS,
+        }
+    }
 
     /// What the link to it reads as.
     pub fn link(self) -> String {

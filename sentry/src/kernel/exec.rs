@@ -99,6 +99,7 @@ impl Current {
         process.set_string_ranges(loaded.strings);
         process.has_executed.store(true, Ordering::Relaxed);
         process.timers.clear_posix(&self.kernel);
+        process.barriers.store(0, Ordering::Relaxed);
         if loaded.is_secure {
             process.dumpable.store(0, Ordering::Relaxed);
             process.state.lock().parent_death_signal = None;

@@ -9,6 +9,7 @@ mod exec;
 mod executor;
 mod exit;
 mod futex;
+mod inspect;
 mod interval_timer;
 mod limits;
 mod loaded_spaces;
@@ -40,7 +41,7 @@ pub use credentials::{
     Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
 };
 pub use executor::run_executor;
-pub use futex::{FutexTable, MATCH_ANY, WakeOperation};
+pub use futex::{FutexTable, FutexWait, MATCH_ANY, WakeOperation};
 pub use interval_timer::{IntervalTimer, Notification, ProcessTimers, Setting, TimeBase};
 pub use limits::{Limit, Limits, Resource};
 pub use oom::OomAdjustment;

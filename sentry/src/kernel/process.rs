@@ -134,6 +134,10 @@ pub struct Process {
     pub timers: ProcessTimers,
     /// Told when a child changes its state.
     pub children_changed: WaitQueue,
+    /// Told when a signal was sent to any process (signalfd(2)); all processes share it.
+    pub signal_arrived: Arc<WaitQueue>,
+    /// What it has registered for with membarrier(2).
+    pub(crate) barriers: AtomicU32,
     /// Told when this process has exited (pidfd).
     pub exited: WaitQueue,
     /// Resources used by threads that have exited.
@@ -174,6 +178,11 @@ impl Process {
             personality: AtomicU32::new(new.personality),
             timers: ProcessTimers::default(),
             children_changed: WaitQueue::new(),
+            signal_arrived: new
+                .parent
+                .as_ref()
+                .map_or_else(Arc::default, |parent| parent.signal_arrived.clone()),
+            barriers: AtomicU32::new(0),
             exited: WaitQueue::new(),
             past_usage: SpinMutex::default(),
             children_usage: SpinMutex::default(),

@@ -15,7 +15,7 @@ use alloc::{
 use core::{
     future::Future,
     pin::Pin,
-    sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU8, AtomicU16, AtomicUsize, Ordering, fence},
     task::{Context, Poll, Waker},
 };
 
@@ -35,6 +35,8 @@ pub struct Scheduler {
 struct Executor {
     ready: SpinMutex<VecDeque<Arc<Runnable>>>,
     activity: AtomicU8,
+    /// Times it has entered user code.
+    entries: AtomicUsize,
     /// Runnables at home here that are queued or being polled.
     load: AtomicUsize,
 }
@@ -140,7 +142,30 @@ impl Scheduler {
     /// Notes what `executor` does from now on.
     pub fn set_activity(&self, executor: ExecutorId, activity: Activity) {
         if let Some(executor) = self.executor(executor) {
+            if activity == Activity::User {
+                executor.entries.fetch_add(1, Ordering::Relaxed);
+            }
             executor.activity.store(activity as u8, Ordering::SeqCst);
+        }
+    }
+
+    /// Waits until every executor has passed a memory barrier: those that run user code now have
+    /// left it once. All others pass one before they enter it.
+    pub async fn pass_barriers(&self) {
+        fence(Ordering::SeqCst);
+        let is_in_user_code = |id: ExecutorId| self.activity(id) == Some(Activity::User as u8);
+        let entries = |id: ExecutorId| {
+            self.executor(id).map_or(0, |executor| executor.entries.load(Ordering::SeqCst))
+        };
+        let mut waited_for: Vec<_> =
+            self.ids().map(|id| (id, entries(id))).filter(|(id, _)| is_in_user_code(*id)).collect();
+        waited_for.iter().for_each(|(id, _)| self.platform.interrupt(*id));
+        loop {
+            waited_for.retain(|(id, before)| is_in_user_code(*id) && entries(*id) == *before);
+            if waited_for.is_empty() {
+                return;
+            }
+            yield_now().await;
         }
     }
 
@@ -196,6 +221,7 @@ impl Executor {
         Self {
             ready: SpinMutex::new(VecDeque::new()),
             activity: AtomicU8::new(Activity::Kernel as u8),
+            entries: AtomicUsize::new(0),
             load: AtomicUsize::new(0),
         }
     }

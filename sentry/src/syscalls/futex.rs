@@ -1,8 +1,12 @@
-//! futex(2).
+//! futex(2), futex_waitv(2).
+
+use alloc::vec::Vec;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     errno::{Errno, Result},
-    kernel::{Current, Deadline, MATCH_ANY, WakeOperation},
+    kernel::{Current, Deadline, FutexWait, MATCH_ANY, WakeOperation},
     mm::UserAddress,
     syscalls::{SyscallResult, time::Timespec},
 };
@@ -96,8 +100,9 @@ async fn wait(
     if mask == 0 {
         return Err(Errno::EINVAL);
     }
-    match current.futex_wait(address, private, expected, mask, deadline).await {
-        Ok(()) => Ok(0),
+    let word = FutexWait { address, private, expected, mask };
+    match current.futex_wait(&[word], deadline).await {
+        Ok(_) => Ok(0),
         Err(Errno::ERESTARTSYS) if is_relative && deadline.is_some() => {
             Err(deadline.map_or(Errno::EINTR, |deadline| current.restart_with(deadline)))
         }
@@ -117,4 +122,54 @@ async fn wake(
     }
     let key = current.mm.futex_key(address, private).await?;
     Ok(current.kernel.futexes.wake(&key, count, mask) as u64)
+}
+
+/// `struct futex_waitv`.
+#[derive(Clone, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Waitv {
+    expected: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+impl Waitv {
+    fn decode(&self) -> Result<FutexWait> {
+        const SIZE_U32: u32 = 2;
+        if self.flags & !PRIVATE != SIZE_U32 || self.reserved != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(FutexWait {
+            address: UserAddress(self.address),
+            private: self.flags & PRIVATE != 0,
+            expected: u32::try_from(self.expected).map_err(|_| Errno::EINVAL)?,
+            mask: MATCH_ANY,
+        })
+    }
+}
+
+/// futex_waitv(2) (Documentation/userspace-api/futex2.rst).
+pub async fn futex_waitv(
+    current: &mut Current,
+    waiters: UserAddress,
+    count: u32,
+    flags: u32,
+    timeout: UserAddress,
+    clock: i32,
+) -> SyscallResult {
+    const MAX_WORDS: u32 = 128;
+    const CLOCK_REALTIME: i32 = 0;
+    const CLOCK_MONOTONIC: i32 = 1;
+    if flags != 0 || !(1..=MAX_WORDS).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let is_clock = matches!(clock, CLOCK_REALTIME | CLOCK_MONOTONIC);
+    if !timeout.is_null() && !is_clock {
+        return Err(Errno::EINVAL);
+    }
+    let deadline = absolute(current, timeout, clock == CLOCK_REALTIME).await?;
+    let waiters: Vec<Waitv> = current.mm.read_array(waiters, count as usize).await?;
+    let words = waiters.iter().map(Waitv::decode).collect::<Result<Vec<_>>>()?;
+    Ok(current.futex_wait(&words, deadline).await? as u64)
 }

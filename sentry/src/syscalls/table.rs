@@ -254,7 +254,7 @@ syscall_table! {
     160 setrlimit(resource: u32 as RESOURCE, limit: UserAddress) => boxed process::limits::setrlimit, Full, "";
     161 chroot(name: UserAddress as TEXT) => boxed fs::directory::chroot, Full, "";
     162 sync() => boxed fs::sync::sync, Full, "";
-    165 mount(source: UserAddress as TEXT, target: UserAddress as TEXT, kind: UserAddress as TEXT, flags: u64 as MOUNT_FLAGS, data: UserAddress) => boxed fs::mount::mount, Partial, "tmpfs, bind and remount; no moving, no propagation";
+    165 mount(source: UserAddress as TEXT, target: UserAddress as TEXT, kind: UserAddress as TEXT, flags: u64 as MOUNT_FLAGS, data: UserAddress) => boxed fs::mount::mount, Partial, "tmpfs, proc, sysfs, devpts, bind and remount; no moving, no propagation";
     166 umount2(target: UserAddress as TEXT, flags: u32 as UNMOUNT_FLAGS) => boxed fs::mount::umount2, Partial, "no expiry";
     170 sethostname(name: UserAddress, length: i32) => boxed system::sethostname, Full, "";
     171 setdomainname(name: UserAddress, length: i32) => boxed system::setdomainname, Full, "";
@@ -313,6 +313,7 @@ syscall_table! {
     269 faccessat(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as ACCESS_MODE) => boxed fs::stat::faccessat, Full, "";
     270 pselect6(count: i32, readable: UserAddress, writable: UserAddress, exceptional: UserAddress, time: UserAddress, mask: UserAddress) => boxed poll::select::pselect6, Full, "";
     271 ppoll(descriptors: UserAddress, count: u32, time: UserAddress, mask: UserAddress, mask_size: usize) => async poll::poll::ppoll, Full, "";
+    272 unshare(flags: u64 as CLONE_FLAGS) => sync process::namespaces::unshare, Partial, "no namespaces";
     273 set_robust_list(head: u64, size: usize) => sync process::group::set_robust_list, Full, "";
     274 get_robust_list(tid: i32, head: UserAddress, size: UserAddress) => boxed process::group::get_robust_list, Full, "";
     275 splice(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::splice, Partial, "copies";
@@ -320,12 +321,14 @@ syscall_table! {
     278 vmsplice(descriptor: FileDescriptor, vectors: UserAddress, count: u64, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::vmsplice, Partial, "copies";
     280 utimensat(directory: FileDescriptor, name: UserAddress as TEXT, times: UserAddress, flags: u32 as AT_FLAGS) => boxed fs::attributes::utimensat, Full, "";
     281 epoll_pwait(epoll: FileDescriptor, events: UserAddress, count: i32, milliseconds: i32, mask: UserAddress, mask_size: usize) => async poll::epoll::epoll_pwait, Full, "";
+    282 signalfd(descriptor: FileDescriptor, set: UserAddress, size: usize) => async ipc::signal_fd::signalfd, Full, "";
     283 timerfd_create(clock: i32 as CLOCK, flags: u32 as NEW_FILE_FLAGS) => sync ipc::timer_fd::timerfd_create, Partial, "no alarm clocks";
     284 eventfd(initial: u32) => sync ipc::event_fd::eventfd, Full, "";
     285 fallocate(descriptor: FileDescriptor, mode: u32 as ALLOCATE_MODE, offset: i64, length: i64) => boxed fs::attributes::fallocate, Partial, "no collapsing and inserting";
     286 timerfd_settime(descriptor: FileDescriptor, flags: u32 as TIMER_FLAGS, new: UserAddress, old: UserAddress) => async ipc::timer_fd::timerfd_settime, Full, "";
     287 timerfd_gettime(descriptor: FileDescriptor, setting: UserAddress) => async ipc::timer_fd::timerfd_gettime, Full, "";
     288 accept4(descriptor: FileDescriptor, address: UserAddress, length: UserAddress, flags: u32 as NEW_FILE_FLAGS) => boxed net::create::accept4, Full, "";
+    289 signalfd4(descriptor: FileDescriptor, set: UserAddress, size: usize, flags: u32 as NEW_FILE_FLAGS) => async ipc::signal_fd::signalfd4, Partial, "polling looks at the signals of who made or read it last";
     290 eventfd2(initial: u32, flags: u32 as EVENT_FLAGS) => sync ipc::event_fd::eventfd2, Full, "";
     291 epoll_create1(flags: u32 as NEW_FILE_FLAGS) => sync poll::epoll::epoll_create1, Full, "";
     292 dup3(old: FileDescriptor, new: FileDescriptor, flags: u32 as NEW_FILE_FLAGS) => sync fs::descriptors::dup3, Full, "";
@@ -337,23 +340,31 @@ syscall_table! {
     302 prlimit64(pid: i32, resource: u32 as RESOURCE, new: UserAddress, old: UserAddress) => boxed process::limits::prlimit64, Full, "";
     306 syncfs(descriptor: FileDescriptor) => boxed fs::sync::syncfs, Full, "";
     307 sendmmsg(descriptor: FileDescriptor, messages: UserAddress, count: u32, flags: u32 as MESSAGE_FLAGS) => boxed net::message::sendmmsg, Partial, "no MSG_OOB";
+    308 setns(descriptor: FileDescriptor, kind: u32 as CLONE_FLAGS) => sync process::namespaces::setns, Partial, "there is one namespace of each kind";
     309 getcpu(processor: UserAddress, node: UserAddress) => async scheduling::getcpu, Full, "";
+    310 process_vm_readv(pid: i32, local: UserAddress, local_count: u64, remote: UserAddress, remote_count: u64, flags: u64) => boxed process::memory::process_vm_readv, Full, "";
+    311 process_vm_writev(pid: i32, local: UserAddress, local_count: u64, remote: UserAddress, remote_count: u64, flags: u64) => boxed process::memory::process_vm_writev, Full, "";
     314 sched_setattr(tid: i32, attributes: UserAddress, flags: u32) => boxed scheduling::sched_setattr, Partial, "stored, without effect";
     315 sched_getattr(tid: i32, attributes: UserAddress, size: u32, flags: u32) => boxed scheduling::sched_getattr, Full, "";
     316 renameat2(old_directory: FileDescriptor, old: UserAddress as TEXT, new_directory: FileDescriptor, new: UserAddress as TEXT, flags: u32 as RENAME_FLAGS) => boxed fs::names::renameat2, Partial, "no RENAME_WHITEOUT";
     318 getrandom(buffer: UserAddress, length: usize, flags: u32 as RANDOM_FLAGS) => boxed system::getrandom, Full, "";
     319 memfd_create(name: UserAddress as TEXT, flags: u32 as MEMFD_FLAGS) => boxed fs::memfd::memfd_create, Partial, "no huge pages";
     322 execveat(directory: FileDescriptor, path: UserAddress as TEXT, arguments: UserAddress, environment: UserAddress, flags: u32 as AT_FLAGS) => boxed process::exec::execveat, Partial, "capabilities of files are not used";
+    324 membarrier(command: u32, flags: u32, processor: i32) => boxed scheduling::membarrier, Partial, "no core serialisation, no rseq";
     325 mlock2(address: u64, length: u64, flags: u32) => boxed mm::lock::mlock2, Full, "";
     326 copy_file_range(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32) => boxed fs::transfer::copy_file_range, Full, "";
     327 preadv2(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64, offset_high: u64, flags: u32) => boxed fs::read_write::preadv2, Full, "";
     328 pwritev2(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64, offset_high: u64, flags: u32) => boxed fs::read_write::pwritev2, Full, "";
     332 statx(directory: FileDescriptor, name: UserAddress as TEXT, flags: u32 as AT_FLAGS, mask: u32, buffer: UserAddress) => async fs::stat::statx, Full, "";
+    424 pidfd_send_signal(descriptor: FileDescriptor, signal: i32 as SIGNAL, info: UserAddress, flags: u32) => boxed process::pid_fd::pidfd_send_signal, Partial, "no directories of /proc";
+    434 pidfd_open(pid: i32, flags: u32 as NEW_FILE_FLAGS) => sync process::pid_fd::pidfd_open, Partial, "no threads";
     435 clone3(arguments: UserAddress, size: usize) => boxed process::clone::clone3, Partial, "no namespaces, no pidfd, no set_tid";
     436 close_range(first: u32, last: u32, flags: u32 as CLOSE_RANGE_FLAGS) => sync fs::open::close_range, Full, "";
     437 openat2(directory: FileDescriptor, name: UserAddress as TEXT, how: UserAddress, size: usize) => boxed fs::open::openat2, Full, "";
+    438 pidfd_getfd(descriptor: FileDescriptor, target: FileDescriptor, flags: u32) => sync process::pid_fd::pidfd_getfd, Full, "";
     439 faccessat2(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as ACCESS_MODE, flags: u32 as ACCESS_FLAGS) => boxed fs::stat::faccessat2, Full, "";
     441 epoll_pwait2(epoll: FileDescriptor, events: UserAddress, count: i32, time: UserAddress, mask: UserAddress, mask_size: usize) => async poll::epoll::epoll_pwait2, Full, "";
+    449 futex_waitv(waiters: UserAddress, count: u32, flags: u32, timeout: UserAddress, clock: i32 as CLOCK) => boxed futex::futex_waitv, Full, "";
     452 fchmodat2(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as MODE, flags: u32 as AT_FLAGS) => boxed fs::attributes::fchmodat2, Full, "";
 }
 

@@ -187,6 +187,17 @@ impl Task {
         taken
     }
 
+    /// Puts a signal back that was taken and could not be told to user code after all.
+    pub fn return_signal(&self, info: SignalInfo) {
+        self.process.state.lock().pending.put_back(info);
+        self.recalculate_notified();
+    }
+
+    /// Signals that are pending for this task alone.
+    pub fn private_signals(&self) -> SignalSet {
+        self.signals.lock().pending.set()
+    }
+
     /// Signals that are pending for this task or its process.
     pub fn pending_signals(&self) -> SignalSet {
         let state = self.process.state.lock();

@@ -122,6 +122,11 @@ impl SignalInfo {
         self.u32(8).cast_signed()
     }
 
+    /// `si_utime` and `si_stime` of news of a child, in clock ticks.
+    pub fn times(&self) -> (u64, u64) {
+        (self.u64(16), self.u64(24))
+    }
+
     /// `si_value` of a queued signal or a timer's.
     pub fn value(&self) -> u64 {
         self.u64(8)

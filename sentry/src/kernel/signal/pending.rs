@@ -47,6 +47,12 @@ impl PendingSignals {
         Some(info.unwrap_or_else(|| SignalInfo::from_process(signal, code::SI_USER, 0, 0)))
     }
 
+    /// Makes a signal that was taken the first to be taken again.
+    pub fn put_back(&mut self, info: SignalInfo) {
+        self.set.insert(info.signal);
+        self.queue.push_front(info);
+    }
+
     /// Drops all pending signals of `set`.
     pub fn remove(&mut self, set: SignalSet) {
         if !self.set.intersection(set).is_empty() {

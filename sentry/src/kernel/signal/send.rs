@@ -7,8 +7,8 @@ use super::{Disposition, Signal, SignalInfo, SignalSet, code};
 use crate::{
     errno::{Errno, Result},
     kernel::{
-        Capabilities, Credentials, Process, Resource, StopReport, StopState, Task, WaitStatus,
-        process::ProcessState,
+        Capabilities, Credentials, PollEvents, Process, Resource, StopReport, StopState, Task,
+        WaitStatus, process::ProcessState,
     },
 };
 
@@ -29,6 +29,7 @@ impl Process {
             }
             continued
         };
+        self.signal_arrived.wake(PollEvents::IN);
         if continued {
             self.tell_parent_of_stop(code::CLD_CONTINUED, Signal::CONT);
         }
@@ -178,6 +179,7 @@ impl Task {
             }
             continued
         };
+        process.signal_arrived.wake(PollEvents::IN);
         if continued {
             process.tell_parent_of_stop(code::CLD_CONTINUED, Signal::CONT);
         }

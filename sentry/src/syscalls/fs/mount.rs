@@ -5,11 +5,14 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use super::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, Names, check_flags, place};
 use crate::{
     errno::{Errno, Result},
-    fs::tmpfs::{self, Tmpfs},
-    kernel::{Capabilities, Current},
+    fs::{
+        devpts, proc, sys,
+        tmpfs::{self, Tmpfs},
+    },
+    kernel::{Capabilities, Current, Kernel},
     mm::UserAddress,
     syscalls::{FileDescriptor, SyscallResult},
-    vfs::{FileKind, Mount, MountFlags, Path},
+    vfs::{FileKind, FileSystem, Mount, MountFlags, Path},
 };
 
 const HERE: FileDescriptor = FileDescriptor(AT_FDCWD);
@@ -26,7 +29,7 @@ const UMOUNT_NOFOLLOW: u32 = 8;
 /// mount(2).
 ///
 /// # Errors
-/// As mount(2); ENODEV for a type other than tmpfs, EINVAL for MS_MOVE and MS_SHARED.
+/// As mount(2); ENODEV for types that are served by the host or unknown, EINVAL for MS_MOVE and MS_SHARED.
 pub async fn mount(
     current: &mut Current,
     source: UserAddress,
@@ -55,11 +58,32 @@ pub async fn mount(
         return Ok(0);
     }
     let kind = super::read_name(current, kind).await?;
-    if kind != b"tmpfs" {
-        return Err(Errno::ENODEV);
-    }
     let options = read_options(current, data).await?;
-    mount_tmpfs(current, &target, restrictions, &options)
+    if target.inode().kind() != FileKind::Directory {
+        return Err(Errno::ENOTDIR);
+    }
+    let (file_system, name) = file_system(&current.kernel, &kind, &options)?;
+    let cache = &current.kernel.vfs.dentries;
+    Mount::new(file_system, cache, name, restrictions).attach(&target)?;
+    Ok(0)
+}
+
+/// A new file system of type `kind`, and what /proc/mounts calls its source.
+fn file_system(
+    kernel: &Arc<Kernel>,
+    kind: &[u8],
+    options: &str,
+) -> Result<(Arc<dyn FileSystem>, &'static str)> {
+    Ok(match kind {
+        b"tmpfs" => {
+            let ram = kernel.platform.memory().ram_size() as u64;
+            (Tmpfs::new(kernel, tmpfs::Options::parse(options, ram)?), "tmpfs")
+        }
+        b"proc" => (proc::new(kernel), "proc"),
+        b"sysfs" => (sys::new(kernel), "sysfs"),
+        b"devpts" => (devpts::new(kernel), "devpts"),
+        _ => return Err(Errno::ENODEV),
+    })
 }
 
 fn remount(target: &Path, restrictions: MountFlags) -> SyscallResult {
@@ -76,23 +100,6 @@ fn bind(source: &Path, target: &Path) -> SyscallResult {
         return Err(Errno::ENOTDIR);
     }
     Mount::bind(source).attach(target)?;
-    Ok(0)
-}
-
-fn mount_tmpfs(
-    current: &Current,
-    target: &Path,
-    restrictions: MountFlags,
-    options: &str,
-) -> SyscallResult {
-    if target.inode().kind() != FileKind::Directory {
-        return Err(Errno::ENOTDIR);
-    }
-    let ram = current.kernel.platform.memory().ram_size() as u64;
-    let options = tmpfs::Options::parse(options, ram)?;
-    let file_system = Tmpfs::new(&current.kernel, options);
-    let cache = &current.kernel.vfs.dentries;
-    Mount::new(file_system, cache, "tmpfs", restrictions).attach(target)?;
     Ok(0)
 }
 

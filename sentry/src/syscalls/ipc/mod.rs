@@ -2,6 +2,7 @@
 
 pub mod event_fd;
 pub mod pipe;
+pub mod signal_fd;
 pub mod timer_fd;
 
 use alloc::sync::Arc;
@@ -18,7 +19,8 @@ use crate::{
 /// What O_CLOEXEC and O_NONBLOCK say of a new descriptor. All these calls give the flags their own
 /// names and the values of open(2).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NewDescriptor {
+pub struct NewDescriptor {
+    /// O_CLOEXEC.
     pub close_on_exec: bool,
     /// Access mode and status flags.
     pub flags: OpenFlags,
@@ -83,6 +85,6 @@ impl NewDescriptor {
 }
 
 /// A descriptor as the result of a call.
-pub(super) fn answer(descriptor: FileDescriptor) -> SyscallResult {
+pub fn answer(descriptor: FileDescriptor) -> SyscallResult {
     Ok(u64::from(descriptor.0.unsigned_abs()))
 }

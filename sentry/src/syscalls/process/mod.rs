@@ -6,3 +6,6 @@ pub mod exec;
 pub mod exit;
 pub mod group;
 pub mod limits;
+pub mod memory;
+pub mod namespaces;
+pub mod pid_fd;

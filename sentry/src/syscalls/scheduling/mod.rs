@@ -2,10 +2,12 @@
 //! alike.
 
 mod affinity;
+mod barrier;
 mod policy;
 mod priority;
 
 pub use affinity::{getcpu, sched_getaffinity, sched_setaffinity};
+pub use barrier::membarrier;
 pub use policy::{
     sched_get_priority_max, sched_get_priority_min, sched_getattr, sched_getparam,
     sched_getscheduler, sched_rr_get_interval, sched_setattr, sched_setparam, sched_setscheduler,

@@ -166,6 +166,30 @@ pub async fn rt_sigqueueinfo(
     Ok(0)
 }
 
+/// Sends `signal` to `process` with the siginfo at `info`, or that of kill(2) if it is NULL
+/// (pidfd_send_signal(2)).
+///
+/// # Errors
+/// EPERM, EINVAL, EFAULT.
+pub async fn send_info(
+    current: &Current,
+    process: &Arc<Process>,
+    signal: i32,
+    info: UserAddress,
+) -> SyscallResult {
+    let info = if info.is_null() {
+        signal_or_probe(signal)?.map(|signal| from_caller(current, signal, code::SI_USER))
+    } else {
+        let own = Arc::ptr_eq(process, current.process());
+        read_info(current, own, signal, info).await?
+    };
+    check(current, process, info.map(|info| info.signal))?;
+    if let Some(info) = info {
+        process.send(info);
+    }
+    Ok(0)
+}
+
 /// rt_tgsigqueueinfo(2).
 pub async fn rt_tgsigqueueinfo(
     current: &mut Current,

@@ -8,7 +8,9 @@ use crate::{
     fs::{
         epoll::Epoll,
         event_fd::EventFd,
+        pid_fd::PidFd,
         pseudo::{Child, Children, Entry, Node, Subject},
+        signal_fd::SignalFd,
     },
     kernel::Kernel,
     syscalls::FileDescriptor,
@@ -104,7 +106,7 @@ fn follow(subject: &DescriptorSubject, caller: Caller<'_>) -> Result<Path> {
 }
 
 /// /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).
-fn facts(subject: &DescriptorSubject, _kernel: &Arc<Kernel>) -> Result<Vec<u8>> {
+fn facts(subject: &DescriptorSubject, kernel: &Arc<Kernel>) -> Result<Vec<u8>> {
     let open = subject.open()?;
     let position = *open.offset().lock();
     let mount = open.path.as_ref().map_or(0, |path| path.mount.id);
@@ -112,6 +114,16 @@ fn facts(subject: &DescriptorSubject, _kernel: &Arc<Kernel>) -> Result<Vec<u8>> 
     let mut text = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\n");
     if let Some(event) = open.downcast::<EventFd>() {
         text += &format!("eventfd-count: {:16x}\n", event.count());
+    }
+    if let Some(signals) = open.downcast::<SignalFd>() {
+        text += &format!("sigmask:\t{:016x}\n", signals.signals().0);
+    }
+    if let Some(file) = open.downcast::<PidFd>() {
+        let process = file.process();
+        let known = kernel.processes.process(process.pid());
+        let is_known = known.is_some_and(|known| Arc::ptr_eq(&known, process));
+        let pid = if is_known { i64::from(process.pid()) } else { -1 };
+        text += &format!("Pid:\t{pid}\nNSpid:\t{pid}\n");
     }
     for (descriptor, event) in open.downcast::<Epoll>().map(Epoll::watched).unwrap_or_default() {
         let (number, events, data) = (descriptor.0, event.events, event.data);

@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 use crate::{
     errno::{Errno, Result},
     fs::pseudo::{Child, Children, Entry, Node, Subject},
-    kernel::{Capabilities, Kernel, Process, Resource, Task},
+    kernel::{Kernel, Process, Resource, Task},
     mm::Mm,
     vfs::{Caller, FsContext, Inode, Path},
 };
@@ -71,15 +71,8 @@ impl Subject for ProcessSubject {
 
     fn check_access(&self, caller: Caller<'_>) -> Result<()> {
         let own = caller.task.is_some_and(|task| Arc::ptr_eq(&task.process, &self.process));
-        if own || caller.credentials.has(Capabilities::SYS_PTRACE) {
-            return Ok(());
-        }
-        let target = self.task().map_err(|_| Errno::EACCES)?.credentials();
-        let (uid, gid) = (caller.credentials.fs_uid, caller.credentials.fs_gid);
-        let same_user = [target.uid, target.effective_uid, target.saved_uid] == [uid; 3];
-        let same_group = [target.gid, target.effective_gid, target.saved_gid] == [gid; 3];
-        let within = caller.credentials.permitted.contains(target.permitted);
-        if same_user && same_group && within && self.process.is_dumpable() {
+        let ids = (caller.credentials.fs_uid, caller.credentials.fs_gid);
+        if own || self.process.is_open_to(caller.credentials, ids) {
             Ok(())
         } else {
             Err(Errno::EACCES)

@@ -99,7 +99,7 @@ fn memory(subject: &ProcessSubject) -> String {
 fn signals(subject: &ProcessSubject, kernel: &Kernel) -> String {
     let threads = subject.process.threads().len();
     let blocked = subject.task.as_ref().map_or(SignalSet::EMPTY, |task| task.blocked_signals());
-    let pending = subject.task.as_ref().map_or(SignalSet::EMPTY, |task| task.pending_signals());
+    let pending = subject.task.as_ref().map_or(SignalSet::EMPTY, |task| task.private_signals());
     let (ignored, caught) = dispositions(subject);
     let uid = subject.process.real_uid();
     let of_user = |process: &Arc<Process>| process.real_uid() == uid;
