@@ -1,7 +1,7 @@
 //! The virtual file system as a whole, on tmpfs.
 
 use alloc::sync::Arc;
-use std::{format, vec};
+use std::{borrow::ToOwned, boxed::Box, format, vec};
 
 use super::{
     testing::{World, kernel, now},
@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     errno::Errno,
-    fs::tmpfs::{Options, Tmpfs},
+    fs::{
+        testing::poll_once,
+        tmpfs::{Options, Tmpfs},
+    },
     kernel::Credentials,
 };
 
@@ -102,6 +105,29 @@ fn errors_are_those_of_linux() {
     assert_eq!(world.find(&too_long).err(), Some(Errno::ENAMETOOLONG));
     world.mknod("/socket", NewNode::Socket).unwrap();
     assert_eq!(world.open("/socket", OpenFlags::empty()).err(), Some(Errno::ENXIO));
+}
+
+#[test]
+fn renames_lock_the_ancestor_first() {
+    let world = world();
+    world.mkdir("/a").unwrap();
+    let ancestor = world.find("/a").unwrap().dentry;
+    for name in ["/a/b", "/a/c", "/a/d", "/a/e"] {
+        world.mkdir(name).unwrap();
+        world.write(&format!("{name}/file"), b"").unwrap();
+        let descendant = world.find(name).unwrap().dentry;
+        let (below, above) = (format!("{name}/file"), "/a/file".to_owned());
+        for (old, new) in [(&below, &above), (&above, &below)] {
+            let held = descendant.changes.try_lock().unwrap();
+            let context = world.context();
+            let (old, new) = ((&world.root, old.as_bytes()), (&world.root, new.as_bytes()));
+            let mut rename = Box::pin(operations::rename(&context, old, new, RenameMode::Replace));
+            assert!(poll_once(rename.as_mut()).is_none());
+            assert!(ancestor.changes.try_lock().is_none(), "the descendant was to come first");
+            drop(held);
+            assert_eq!(now(rename), Ok(()));
+        }
+    }
 }
 
 #[test]

@@ -49,10 +49,21 @@ pub async fn rename(
         return Ok(());
     }
     check_rights(context, &source, target.as_ref(), &old, &new).await?;
+    // Nothing is made in a directory while it is replaced.
+    let replaced = target
+        .as_ref()
+        .filter(|target| mode == RenameMode::Replace && target.inode.kind() == FileKind::Directory);
+    let _replaced_changes = match replaced {
+        Some(directory) => Some(directory.changes.lock().await),
+        None => None,
+    };
     from.inode.rename(&old.name, &to.inode, &new.name, mode).await?;
-    match target {
-        Some(target) if mode == RenameMode::Exchange => Dentry::exchange(&source, &target),
+    match &target {
+        Some(target) if mode == RenameMode::Exchange => Dentry::exchange(&source, target),
         _ => from.rename(&source, to, &new.name),
+    }
+    if let Some(directory) = replaced {
+        directory.forget_descendants();
     }
     Ok(())
 }
@@ -65,15 +76,16 @@ async fn side(context: &WalkContext<'_>, start: &Path, name: &[u8]) -> Result<Si
     }
 }
 
-/// Locks two directories in the order of their addresses; if they differ, after the lock that
-/// keeps the shape of the tree.
+/// Locks two directories; if they differ, after the lock that keeps the shape of the tree. An
+/// ancestor comes before its descendant, as where a directory is removed; the others may come in
+/// any order because nobody else holds two such locks (Linux,
+/// Documentation/filesystems/directory-locking.rst).
 async fn lock_both<'a>(one: &'a Arc<Dentry>, other: &'a Arc<Dentry>) -> Locks<'a> {
     if Arc::ptr_eq(one, other) {
         return Locks { _moves: None, _first: one.changes.lock().await, _second: None };
     }
     let moves = one.cache().directory_moves.lock().await;
-    let (first, second) =
-        if Arc::as_ptr(one) < Arc::as_ptr(other) { (one, other) } else { (other, one) };
+    let (first, second) = if one.is_within(other) { (other, one) } else { (one, other) };
     Locks {
         _moves: Some(moves),
         _first: first.changes.lock().await,
