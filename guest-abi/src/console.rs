@@ -1,8 +1,14 @@
 //! The console device: the container's standard input, output and error as byte streams.
 //!
 //! A stream is raw bytes; line discipline, echo and job control are the sentry's (its terminal
-//! code). If the host side is a terminal, the CLI puts it into raw mode and announces its size by
+//! code). If the host side is a terminal, the host puts it into raw mode and announces its size by
 //! [`crate::control::HostMessage::Resize`].
+
+/// Number of queues that carry the streams of one process.
+pub const CONSOLE_QUEUES: usize = 3;
+
+/// Processes with streams of their own that may run at a time besides the first one.
+pub const EXEC_CONSOLES: usize = 16;
 
 /// Queues of the console device, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ pub struct ContainerSpec {
     /// it does not handle do not touch it (pid_namespaces(7)). Without, it is a command that ends as
     /// it would outside.
     pub has_init: bool,
+    /// Whether the first process waits for [`crate::control::HostMessage::Start`].
+    pub waits_for_start: bool,
     /// Mounts, in order.
     pub mounts: Vec<MountSpec>,
     /// Absolute paths that must read as empty.

@@ -1,7 +1,9 @@
 //! The control device: what the host tells the sentry and what the sentry reports.
 
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
+
+use crate::container::ProcessSpec;
 
 /// Queues of the control device, by index. Each buffer carries one [`crate::message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,28 +18,72 @@ pub enum ControlQueue {
 /// Largest encoded control message in bytes.
 pub const MAX_CONTROL_MESSAGE: usize = 64 * 1024;
 
+/// Names a process that the host started, on the control device. Process ids inside the container
+/// are the sentry's and may be used again; these are the host's and are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProcessNumber(pub u32);
+
+impl ProcessNumber {
+    /// The container's first process.
+    pub const FIRST: Self = Self(0);
+}
+
+/// Who gets a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SignalTarget {
+    /// One process.
+    Process(ProcessNumber),
+    /// The foreground process group of the container's terminal; without one, all that belong to
+    /// the first process's group.
+    Foreground,
+    /// Every process of the container.
+    All,
+}
+
 /// A message from the host to the sentry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostMessage {
-    /// Send signal `number` to the container's first process.
+    /// Let the prepared container run ([`crate::container::ContainerSpec::waits_for_start`]).
+    Start,
+    /// Send a signal.
     Signal {
         /// Linux signal number, 1 to 64.
         number: u8,
-        /// Deliver to the terminal's foreground process group instead, if there is a terminal.
-        foreground: bool,
+        /// To whom.
+        target: SignalTarget,
     },
-    /// The host terminal changed its size, in character cells.
+    /// The terminal of a process changed its size, in character cells.
     Resize {
+        /// Whose terminal.
+        process: ProcessNumber,
         /// Rows.
         rows: u16,
         /// Columns.
         columns: u16,
     },
+    /// Start another process in the container.
+    Execute {
+        /// Its number, not used before.
+        number: ProcessNumber,
+        /// Which of the consoles of the [`crate::device::DeviceKind::ExecConsoles`] device carries
+        /// its standard streams. The host gives it to no other before the process has exited.
+        console: u16,
+        /// What to start.
+        process: ProcessSpec,
+    },
+    /// Stop running user code; answered by [`SentryMessage::Paused`].
+    Pause,
+    /// Go on; answered by [`SentryMessage::Resumed`].
+    Resume,
+    /// Answer with [`SentryMessage::Processes`].
+    ListProcesses,
 }
 
 /// A message from the sentry to the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SentryMessage {
+    /// The container is prepared and waits for [`HostMessage::Start`].
+    Created,
     /// The container's first process is about to execute its first instruction.
     Started,
     /// The container could not be started; nothing of it ran.
@@ -52,6 +98,35 @@ pub enum SentryMessage {
         /// As `wait(2)` encodes it.
         status: ExitStatus,
     },
+    /// A process that [`HostMessage::Execute`] asked for is about to run.
+    Executed {
+        /// Which.
+        number: ProcessNumber,
+        /// Its process id in the container.
+        pid: u32,
+    },
+    /// A process that [`HostMessage::Execute`] asked for could not be started.
+    ExecuteFailed {
+        /// Which.
+        number: ProcessNumber,
+        /// What failed, one line, without a final full stop.
+        cause: String,
+        /// The Linux errno behind it.
+        errno: u16,
+    },
+    /// A process that [`HostMessage::Execute`] started has ended, and all it wrote is with the host.
+    ExecutedExited {
+        /// Which.
+        number: ProcessNumber,
+        /// How.
+        status: ExitStatus,
+    },
+    /// No user code runs.
+    Paused,
+    /// User code runs again.
+    Resumed,
+    /// The processes of the container, the oldest first; as many as fit into a message.
+    Processes(Vec<ProcessEntry>),
     /// A line for the log.
     Log {
         /// How much it matters.
@@ -59,6 +134,21 @@ pub enum SentryMessage {
         /// One line, without a final newline.
         text: String,
     },
+}
+
+/// One process of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEntry {
+    /// Its id in the container.
+    pub pid: u32,
+    /// Its parent's; 0 if that is outside.
+    pub parent: u32,
+    /// Its real user id.
+    pub uid: u32,
+    /// Processor time used, in milliseconds.
+    pub milliseconds: u64,
+    /// Its name, as /proc/PID/comm shows it.
+    pub name: String,
 }
 
 /// How a process ended.

@@ -3,7 +3,10 @@
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::virtqueue::QueueLayout;
+use crate::{
+    console::{CONSOLE_QUEUES, EXEC_CONSOLES},
+    virtqueue::QueueLayout,
+};
 
 /// One device of the sandbox. Its index in [`crate::boot::BootInfo::devices`] names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,9 @@ pub enum DeviceKind {
     FileSystem,
     /// The container's standard streams; queues in [`crate::console::ConsoleQueue`] order.
     Console,
+    /// Standard streams of processes that are started later: [`crate::console::EXEC_CONSOLES`]
+    /// times the queues of a console.
+    ExecConsoles,
     /// Control messages; queues in [`crate::control::ControlQueue`] order.
     Control,
 }
@@ -37,7 +43,8 @@ impl DeviceKind {
     pub const fn queue_count(self) -> usize {
         match self {
             Self::FileSystem => 1,
-            Self::Console => 3,
+            Self::Console => CONSOLE_QUEUES,
+            Self::ExecConsoles => CONSOLE_QUEUES * EXEC_CONSOLES,
             Self::Control => 2,
         }
     }

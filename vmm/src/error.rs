@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Exit status when the sandbox itself failed.
 pub const STATUS_SANDBOX_FAILED: u8 = 125;
 /// Exit status when the program was found but could not be executed.
@@ -10,7 +12,7 @@ pub const STATUS_NOT_EXECUTABLE: u8 = 126;
 pub const STATUS_NOT_FOUND: u8 = 127;
 
 /// A failure as its user sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     cause: String,
     remedy: String,

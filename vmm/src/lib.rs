@@ -2,13 +2,22 @@
 //! that serve the sentry's queues.
 
 pub mod bundle;
+pub mod channel;
 pub mod cli;
+pub mod commands;
+pub mod console_socket;
+pub mod control_socket;
 pub mod devices;
 pub mod error;
 pub mod gofer;
+pub mod hooks;
+pub mod inherit;
 pub mod logging;
 pub mod sandbox;
 pub mod signals;
 pub mod size;
+pub mod stand_in;
+pub mod state;
 pub mod terminal;
+pub mod time;
 pub mod virtqueue;

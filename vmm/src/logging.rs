@@ -1,25 +1,46 @@
-//! The sandbox's log: lines from the VMM and from the sentry, to standard error or a file.
+//! The log: lines from the VMM and from the sentry, to standard error or a file.
 
 use std::{
     fmt,
     fs::{File, OpenOptions},
     io::{self, Write},
     path::Path,
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use guest_abi::control::LogLevel;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Failure, Result},
     terminal,
+    time::rfc3339,
 };
+
+/// How a line of a log file looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// `level: text`.
+    #[default]
+    Text,
+    /// An object with `level`, `msg` and `time`, which container engines parse.
+    Json,
+}
 
 /// Where log lines go, and which.
 #[derive(Debug)]
 pub struct Log {
     threshold: LogLevel,
-    file: Option<Mutex<File>>,
+    format: LogFormat,
+    output: Output,
+}
+
+#[derive(Debug)]
+enum Output {
+    StandardError,
+    File(Mutex<File>),
+    Nowhere,
 }
 
 impl Log {
@@ -28,19 +49,42 @@ impl Log {
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn open(threshold: LogLevel, path: Option<&Path>) -> Result<Self> {
+    pub fn open(threshold: LogLevel, path: Option<&Path>, format: LogFormat) -> Result<Self> {
         let open = |path: &Path| OpenOptions::new().create(true).append(true).open(path);
-        let file = path
-            .map(|path| {
-                open(path).map_err(|error| {
-                    Failure::new(
-                        format_args!("cannot open the log {}: {error}", path.display()),
-                        "name a file that you may write with --log",
-                    )
-                })
-            })
-            .transpose()?;
-        Ok(Self { threshold, file: file.map(Mutex::new) })
+        let Some(path) = path else {
+            return Ok(Self { threshold, format, output: Output::StandardError });
+        };
+        let file = open(path).map_err(|error| {
+            Failure::new(
+                format_args!("cannot open the log {}: {error}", path.display()),
+                "name a file that you may write with --log",
+            )
+        })?;
+        Ok(Self::of_file(threshold, Some(file), format))
+    }
+
+    /// The same on an open file, or without output.
+    pub fn of_file(threshold: LogLevel, file: Option<File>, format: LogFormat) -> Self {
+        let output = file.map_or(Output::Nowhere, |file| Output::File(Mutex::new(file)));
+        Self { threshold, format, output }
+    }
+
+    /// The file that it goes to, if it is one.
+    pub fn file(&self) -> Option<File> {
+        match &self.output {
+            Output::File(file) => lock(file).try_clone().ok(),
+            Output::StandardError | Output::Nowhere => None,
+        }
+    }
+
+    /// Least important level that is kept.
+    pub const fn threshold(&self) -> LogLevel {
+        self.threshold
+    }
+
+    /// How lines look.
+    pub const fn format(&self) -> LogFormat {
+        self.format
     }
 
     /// Whether lines of `level` are kept at all.
@@ -54,17 +98,28 @@ impl Log {
             return;
         }
         let name = level_name(level);
-        let _ = match &self.file {
-            Some(file) => {
-                let line = format!("{name}: {text}\n");
-                let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                file.write_all(line.as_bytes())
+        let _ = match &self.output {
+            Output::Nowhere => Ok(()),
+            Output::File(file) => {
+                let line = match self.format {
+                    LogFormat::Text => format!("{name}: {text}\n"),
+                    LogFormat::Json => json_line(name, &text.to_string()),
+                };
+                lock(file).write_all(line.as_bytes())
             }
-            None => {
+            Output::StandardError => {
                 let line = format!("sandbox-vmm: {name}: {text}{}", terminal::line_end());
                 io::stderr().write_all(line.as_bytes())
             }
         };
+    }
+
+    /// The failure that ends a command. It is not said twice: without a file, whoever called the
+    /// command gets it from standard error anyway.
+    pub fn failure(&self, failure: &Failure) {
+        if matches!(self.output, Output::File(_)) {
+            self.line(LogLevel::Error, failure);
+        }
     }
 
     /// A line at [`LogLevel::Warning`].
@@ -76,6 +131,20 @@ impl Log {
     pub fn information(&self, text: impl fmt::Display) {
         self.line(LogLevel::Information, text);
     }
+}
+
+fn lock(file: &Mutex<File>) -> std::sync::MutexGuard<'_, File> {
+    file.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A line as logrus, the engines' logging library, writes and reads it.
+fn json_line(level: &str, text: &str) -> String {
+    let object = serde_json::json!({
+        "level": level,
+        "msg": text,
+        "time": rfc3339(SystemTime::now()),
+    });
+    format!("{object}\n")
 }
 
 const fn level_name(level: LogLevel) -> &'static str {
@@ -93,7 +162,7 @@ mod tests {
 
     #[test]
     fn keeps_what_matters_enough() {
-        let log = Log::open(LogLevel::Warning, None).unwrap();
+        let log = Log::open(LogLevel::Warning, None, LogFormat::Text).unwrap();
         assert!(log.is_enabled(LogLevel::Error));
         assert!(log.is_enabled(LogLevel::Warning));
         assert!(!log.is_enabled(LogLevel::Information));
@@ -101,7 +170,18 @@ mod tests {
 
     #[test]
     fn an_unwritable_file_is_a_failure() {
-        let failure = Log::open(LogLevel::Debug, Some(Path::new("/nonexistent/log"))).unwrap_err();
+        let path = Some(Path::new("/nonexistent/log"));
+        let failure = Log::open(LogLevel::Debug, path, LogFormat::Json).unwrap_err();
         assert!(failure.to_string().starts_with("cannot open the log /nonexistent/log"));
+    }
+
+    #[test]
+    fn json_lines_are_objects_whatever_they_quote() {
+        let line = json_line("error", "exec: \"x\"\nfailed");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["level"], "error");
+        assert_eq!(object["msg"], "exec: \"x\"\nfailed");
+        assert!(object["time"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(line.matches('\n').count(), 1);
     }
 }

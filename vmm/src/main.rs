@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
-use sandbox_vmm::{cli, gofer};
+use sandbox_vmm::{cli, gofer, sandbox::service, stand_in};
 
 fn main() -> ExitCode {
-    // A sandbox process starts its gofer from the same binary.
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == gofer::SUBCOMMAND) {
-        return gofer::main();
+    // The processes of a sandbox run the same binary. They are told apart before anything else
+    // happens: a stand-in is to stay small.
+    let subcommand = std::env::args_os().nth(1).unwrap_or_default();
+    match subcommand.to_str() {
+        Some(gofer::SUBCOMMAND) => gofer::main(),
+        Some(stand_in::SUBCOMMAND) => stand_in::main(),
+        Some(service::SUBCOMMAND) => service::main(),
+        _ => cli::main(),
     }
-    cli::main()
 }

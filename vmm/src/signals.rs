@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 /// Signals that are taken instead of acting on the process. SIGPIPE is ignored by Rust's start
@@ -20,6 +20,9 @@ const TAKEN: &[libc::c_int] = &[
     libc::SIGTSTP,
     libc::SIGWINCH,
 ];
+
+/// Signals that the C library keeps for itself (signal(7), NPTL).
+const C_LIBRARY: [libc::c_int; 2] = [32, 33];
 
 /// Bytes of `struct signalfd_siginfo`.
 const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
@@ -45,15 +48,26 @@ impl Signals {
     /// # Errors
     /// Those of pthread_sigmask(3) and signalfd(2).
     pub fn take_over() -> io::Result<Self> {
-        let set = taken_set();
+        Self::take(&set_of(TAKEN.iter().copied()))
+    }
+
+    /// Blocks and takes every signal that can be, for a process that stands for another. Those that
+    /// an instruction of this process causes still end it (sigprocmask(2)).
+    ///
+    /// # Errors
+    /// As [`Self::take_over`].
+    pub fn take_all() -> io::Result<Self> {
+        Self::take(&set_of((1..=libc::SIGRTMAX()).filter(|number| !C_LIBRARY.contains(number))))
+    }
+
+    fn take(set: &libc::sigset_t) -> io::Result<Self> {
         // SAFETY: `set` is an initialised signal set; the old mask is not asked for.
-        let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+        let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set, std::ptr::null_mut()) };
         if result != 0 {
             return Err(io::Error::from_raw_os_error(result));
         }
         // SAFETY: as above; -1 asks for a new descriptor.
-        let descriptor =
-            unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let descriptor = unsafe { libc::signalfd(-1, set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -69,22 +83,55 @@ impl Signals {
     }
 }
 
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsRawFd for Signals {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
 
-fn taken_set() -> libc::sigset_t {
+/// Gives every signal its default action and blocks none, whatever the caller of this program did;
+/// SIGPIPE stays ignored, as Rust programs have it.
+pub fn reset() {
+    for number in (1..=libc::SIGRTMAX()).filter(|&number| number != libc::SIGPIPE) {
+        // SAFETY: SIG_DFL runs no code of ours. Numbers that cannot be set are refused (EINVAL).
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+    unblock(&set_of([]), libc::SIG_SETMASK);
+}
+
+/// Ends this process by signal `number`, without a core file, so that whoever waits for it sees
+/// that. Returns if the signal does not end processes.
+pub fn die_of(number: libc::c_int) {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // SAFETY: SIG_DFL runs no code of ours.
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+    unblock(&set_of([number]), libc::SIG_UNBLOCK);
+    // SAFETY: sends this thread a signal that has its default action.
+    unsafe { libc::raise(number) };
+}
+
+fn unblock(set: &libc::sigset_t, how: libc::c_int) {
+    // SAFETY: `set` is an initialised signal set; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
+}
+
+fn set_of(numbers: impl IntoIterator<Item = libc::c_int>) -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the whole set, and cannot fail for a valid pointer.
     let mut set = unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         set.assume_init()
     };
-    for &signal in TAKEN {
-        // SAFETY: `set` is initialised and the numbers are valid.
-        unsafe { libc::sigaddset(&mut set, signal) };
+    for number in numbers {
+        // SAFETY: `set` is initialised; a number that is none is refused (EINVAL).
+        unsafe { libc::sigaddset(&mut set, number) };
     }
     set
 }

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use crate::drivers::testing::{TestMachine, block_on, poll_once};
     use guest_abi::{
-        control::ExitStatus,
+        control::{ExitStatus, ProcessNumber},
         device::{DeviceKind, QueueId},
     };
     use spin::mutex::SpinMutex;
@@ -195,7 +195,7 @@ mod tests {
     fn messages_of_the_host_are_dispatched_and_nonsense_is_not() {
         let (machine, control) = control();
         let queue = machine.device_queue(ControlQueue::FromHost as u16);
-        let resize = HostMessage::Resize { rows: 24, columns: 80 };
+        let resize = HostMessage::Resize { process: ProcessNumber::FIRST, rows: 24, columns: 80 };
         let mut receive = Box::pin(control.receive());
         assert!(poll_once(&mut receive).is_pending());
         let chain = queue.pop().unwrap();

@@ -13,6 +13,6 @@ mod virtqueue_tests;
 
 pub use buffer_pool::{Buffer, BufferArea, BufferPool};
 pub use chain::{Chain, Part};
-pub use console::{Console, ConsoleInput, ConsoleOutput};
+pub use console::{Console, ConsoleInput, ConsoleLines, ConsoleOutput};
 pub use control::Control;
 pub use virtqueue::{Completion, Request, SubmitError, Virtqueue};

@@ -10,6 +10,7 @@ use spin::mutex::SpinMutex;
 use super::{
     Capabilities, Completion, Current, Kernel, OomAdjustment, Process, Resource, Task,
     process::NewProcess,
+    process_table::Tree,
     run,
     signal::{AlternateStack, FaultRecord, Signal, SignalActions},
     task::NewTask,
@@ -279,7 +280,7 @@ impl Current {
     }
 }
 
-/// What the container's first task is made of.
+/// What a task is made of that no other task of the container makes.
 pub(super) struct FirstTask {
     pub mm: Arc<Mm>,
     pub files: Arc<FdTable>,
@@ -299,6 +300,28 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
     if pid != 1 {
         return Err(Errno::EAGAIN);
     }
+    let is_init = kernel.boot_info().container.has_init;
+    Ok(register_first(kernel, &mut tree, pid, is_init, first))
+}
+
+/// Registers a process whose parent is outside the container, in a session of its own; it does not
+/// run yet.
+///
+/// # Errors
+/// EAGAIN if there are no more process ids.
+pub(super) fn joining_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Current> {
+    let mut tree = kernel.processes.lock();
+    let pid = tree.allocate_id()?;
+    Ok(register_first(kernel, &mut tree, pid, false, first))
+}
+
+fn register_first(
+    kernel: &Arc<Kernel>,
+    tree: &mut Tree,
+    pid: u32,
+    is_init: bool,
+    first: FirstTask,
+) -> Current {
     let process = Process::new(NewProcess {
         pid,
         parent: None,
@@ -311,7 +334,7 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
         oom: OomAdjustment::default(),
         uid: first.credentials.uid,
         exit_signal: 0,
-        is_init: kernel.boot_info().container.has_init,
+        is_init,
         start_nanoseconds: kernel.platform.monotonic_nanoseconds(),
     });
     let task = Task::new(NewTask {
@@ -328,7 +351,6 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
     process.state.lock().threads.push(task.clone());
     tree.insert_task(&task);
     tree.insert_process(&process);
-    drop(tree);
     let parts = Parts { mm: first.mm, files: first.files, fs: first.fs, context: first.context };
-    Ok(Current::new(kernel.clone(), task, parts))
+    Current::new(kernel.clone(), task, parts)
 }

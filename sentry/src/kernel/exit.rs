@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Ends the calling task.
-pub(super) async fn exit(mut current: Current) {
+pub(in crate::kernel) async fn exit(mut current: Current) {
     let status = current.ending.unwrap_or(WaitStatus::exited(0));
     current.release_memory().await;
     let Current { task, kernel, mm, files, fs, .. } = current;
@@ -136,9 +136,14 @@ fn adopter(tree: &Tree, process: &Arc<Process>) -> Option<Arc<Process>> {
 }
 
 /// Sends the exit signal to the parent and wakes its waiters. A parent that ignores SIGCHLD never
-/// sees a zombie (sigaction(2), SA_NOCLDWAIT).
+/// sees a zombie (sigaction(2), SA_NOCLDWAIT), nor does a parent outside the container.
 fn tell_parent(kernel: &Kernel, process: &Arc<Process>) {
-    let Some(parent) = process.parent() else { return };
+    let Some(parent) = process.parent() else {
+        if process.pid() != 1 {
+            kernel.processes.lock().remove_process(process);
+        }
+        return;
+    };
     let number = process.exit_signal.load(Ordering::Relaxed);
     let signal = i32::try_from(number).ok().and_then(|number| Signal::from_number(number).ok());
     let (ignored, no_zombie) = {

@@ -8,6 +8,7 @@ mod credentials;
 mod exec;
 mod executor;
 mod exit;
+mod freezer;
 mod futex;
 mod inspect;
 mod interval_timer;
@@ -34,13 +35,14 @@ mod wait_child;
 mod wait_queue;
 
 pub use accounting::{Accounting, IoCounts, Usage};
-pub use boot::{StartFailure, boot};
+pub use boot::{JoinedProcesses, StartFailure, boot};
 pub use clone::{CloneFlags, CloneRequest};
 pub use completion::Completion;
 pub use credentials::{
     Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
 };
 pub use executor::run_executor;
+pub use freezer::Freezer;
 pub use futex::{FutexTable, FutexWait, MATCH_ANY, WakeOperation};
 pub use interval_timer::{IntervalTimer, Notification, ProcessTimers, Setting, TimeBase};
 pub use limits::{Limit, Limits, Resource};
@@ -116,6 +118,10 @@ pub struct Kernel {
     pub random: Random,
     /// Host and domain name.
     pub uts: RwLock<UtsNames>,
+    /// Whether the container is paused.
+    pub freezer: Freezer,
+    /// Processes that the host started in the container.
+    pub joined: JoinedProcesses,
     boot_info: BootInfo,
     halted: AtomicBool,
 }
@@ -158,6 +164,8 @@ impl Kernel {
             vdso: Vdso::default(),
             random: Random::new(boot_info.random_seed),
             uts: RwLock::new(uts),
+            freezer: Freezer::default(),
+            joined: JoinedProcesses::default(),
             boot_info,
             halted: AtomicBool::new(false),
         })

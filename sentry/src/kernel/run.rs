@@ -26,6 +26,7 @@ pub(super) async fn run(current: Current) {
 
 async fn live(mut current: Current) {
     while current.ending.is_none() {
+        current.kernel.freezer.thawed().await;
         if current.task.has_deliverable_signal() {
             current.deliver_signals().await;
             continue;
@@ -64,7 +65,8 @@ impl Current {
         let kernel = &self.kernel;
         let deadline = earliest(kernel.timers.next_deadline(), slice_end);
         let due = deadline.is_some_and(|deadline| deadline <= start);
-        let trap = if due || self.task.has_deliverable_signal() {
+        let stays = due || self.task.has_deliverable_signal() || kernel.freezer.is_frozen();
+        let trap = if stays {
             Trap::Interrupted
         } else {
             let trap =

@@ -16,11 +16,10 @@ pub const CONSOLE: DeviceNumber = DeviceNumber { major: 5, minor: 1 };
 /// Bytes moved at a time.
 const CHUNK: usize = 4096;
 
-/// Makes the console a terminal, and starts to move bytes between the two.
+/// Makes `console` a terminal, and starts to move bytes between the two.
 pub fn attach(kernel: &Arc<Kernel>, console: &Arc<Console>, window: WindowSize) -> Arc<Terminal> {
     let terminal = Terminal::new(kernel, CONSOLE);
     terminal.resize(window);
-    kernel.terminals.console.call_once(|| terminal.clone());
     kernel.scheduler.spawn(Box::pin(feed(console.clone(), terminal.clone())));
     kernel.scheduler.spawn(Box::pin(drain(console.clone(), terminal.clone())));
     terminal

@@ -10,6 +10,7 @@ mod rlimits;
 mod root;
 
 pub use mounts::bind_source;
+pub use process::convert as process;
 pub use root::add_root;
 
 use std::{
@@ -39,6 +40,8 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 pub struct BundleOptions {
     /// Keep writes to a writable root in sandbox memory instead of the host directory.
     pub overlay: bool,
+    /// Prepare the container and let it wait until it is told to start.
+    pub waits_for_start: bool,
 }
 
 /// A bundle as read, before its host paths are looked at.
@@ -74,6 +77,22 @@ impl Bundle {
         Ok(Self { directory, spec })
     }
 
+    /// Absolute path of its directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Absolute path of its root.
+    pub fn root_path(&self) -> PathBuf {
+        let path = self.spec.root().as_ref().map(|root| root.path().as_path());
+        self.directory.join(path.unwrap_or(Path::new("")))
+    }
+
+    /// What config.json says.
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
     /// What config.json asks for that this sandbox does not do, for the log.
     pub fn ignored(&self) -> Vec<&'static str> {
         ignored::sections(&self.spec)
@@ -94,6 +113,7 @@ impl Bundle {
             process: process::convert(self.spec.process().as_ref())?,
             root,
             has_init: true,
+            waits_for_start: options.waits_for_start,
             mounts: mounts::convert(
                 self.spec.mounts().as_deref().unwrap_or_default(),
                 &self.directory,

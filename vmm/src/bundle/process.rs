@@ -6,7 +6,10 @@ use oci_spec::runtime::{Box as ConsoleSize, Process};
 use super::{capabilities, field, field::invalid, rlimits};
 use crate::error::Result;
 
-/// The first process of the container.
+/// A process of the container as config.json, or the file of an exec command, describes it.
+///
+/// # Errors
+/// If it is missing, or a field has no valid meaning.
 pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
     let process =
         process.ok_or_else(|| invalid("process", "is missing", "say what to run in it"))?;

@@ -35,7 +35,11 @@ fn writes_go_where_root_and_options_say() {
     let writes = |readonly, overlay| {
         let mut config = example();
         config["root"]["readonly"] = json!(readonly);
-        let plan = plan_of(config.to_string().as_bytes(), BundleOptions { overlay }).unwrap();
+        let plan = plan_of(
+            config.to_string().as_bytes(),
+            BundleOptions { overlay, ..BundleOptions::default() },
+        )
+        .unwrap();
         let is_served_read_only = plan.trees.iter().next().unwrap().read_only;
         (plan.container.root.writes, is_served_read_only)
     };
@@ -134,6 +138,6 @@ proptest! {
     fn hostile_process_fields_never_panic(name in field_name(), value in json_value()) {
         let mut config = example();
         config["process"][name] = value;
-        let _ = plan_of(config.to_string().as_bytes(), BundleOptions { overlay: true });
+        let _ = plan_of(config.to_string().as_bytes(), BundleOptions { overlay: true, ..BundleOptions::default() });
     }
 }

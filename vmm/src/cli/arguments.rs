@@ -4,7 +4,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::do_command::{UserFlag, Volume};
+use super::{
+    container_arguments::{
+        CreateFlags, DeleteFlags, ExecFlags, IdFlags, KillFlags, ListFlags, PsFlags, RunFlags,
+    },
+    do_command::{UserFlag, Volume},
+};
 use crate::{
     error::{Failure, Result},
     logging::Log,
@@ -17,7 +22,7 @@ use crate::{
 /// The program's system calls never reach the host: the sentry, a kernel of its own written in
 /// Rust, serves them. Files come from a separate gofer process.
 #[derive(Debug, Parser)]
-#[command(name = "sandbox-vmm", version, after_help = EXAMPLES)]
+#[command(name = "sandbox-vmm", version = VERSION, after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalFlags,
@@ -27,6 +32,15 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
 }
+
+/// After the name, what container engines parse: three lines.
+const VERSION: &str = concat!(
+    "version ",
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("SANDBOX_VMM_COMMIT"),
+    "\nspec: 1.2.0"
+);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,8 +60,30 @@ The exit status is the program's, 128 + N if signal N killed it, 127 if the prog
 pub enum Command {
     /// Run a command with the host's files, which it cannot change.
     Do(DoFlags),
-    /// Run the container of an OCI bundle in the foreground.
+    /// Create the container of an OCI bundle and run it.
     Run(RunFlags),
+    /// Create the container of an OCI bundle; `start` runs it.
+    Create(CreateFlags),
+    /// Run the program of a created container.
+    Start(IdFlags),
+    /// Print the state of a container as JSON.
+    State(IdFlags),
+    /// Send a signal to the program of a container.
+    Kill(KillFlags),
+    /// Forget a container that has stopped.
+    Delete(DeleteFlags),
+    /// Run another program in a running container.
+    Exec(ExecFlags),
+    /// List the containers.
+    List(ListFlags),
+    /// List the processes of a container.
+    Ps(PsFlags),
+    /// Stop all programs of a container until `resume`.
+    Pause(IdFlags),
+    /// Let the programs of a paused container go on.
+    Resume(IdFlags),
+    /// Wait for the end of a container and exit with its status.
+    Wait(IdFlags),
     /// Write an example config.json.
     Spec(SpecFlags),
     /// List the platforms: which can be used here, and why not.
@@ -82,6 +118,18 @@ pub struct GlobalFlags {
     /// Append the log to this file instead of writing it to standard error.
     #[arg(long, global = true, help_heading = SANDBOX, value_name = "FILE")]
     pub log: Option<PathBuf>,
+    /// Lines of that file as text or as JSON objects.
+    #[arg(long, help_heading = SANDBOX, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormatFlag,
+    /// Directory where containers are remembered [default: /run/sandbox-vmm].
+    #[arg(long, help_heading = SANDBOX, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Have systemd make control groups.
+    #[arg(long, help_heading = SANDBOX)]
+    pub systemd_cgroup: bool,
+    /// Whether to do without what only root may: true, false or auto.
+    #[arg(long, help_heading = SANDBOX, value_name = "WHETHER")]
+    pub rootless: Option<String>,
     /// Memory of the sandbox, for example 512m or 4g; the host provides it as it is used
     /// [default: half of the host's].
     #[arg(long, global = true, help_heading = SANDBOX, value_name = "SIZE", value_parser = parse_memory)]
@@ -134,23 +182,13 @@ pub struct DoFlags {
     pub command: Vec<OsString>,
 }
 
-#[derive(Args, Debug)]
-pub struct RunFlags {
-    /// Directory that holds config.json.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub bundle: PathBuf,
-    /// Keep writes to the root in memory instead of changing the bundle's files.
-    #[arg(long)]
-    pub overlay: bool,
-    /// The container's id [default: made from the process id].
-    pub id: Option<String>,
-}
-
-impl RunFlags {
-    /// The flags of a run that names only its bundle.
-    pub const fn of_bundle(bundle: PathBuf) -> Self {
-        Self { bundle, overlay: false, id: None }
-    }
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormatFlag {
+    /// `level: text`.
+    #[default]
+    Text,
+    /// Objects with level, msg and time.
+    Json,
 }
 
 #[derive(Args, Debug)]

@@ -1,10 +1,11 @@
-//! The command line: each command becomes a launch plan or prints something.
+//! The command line: each command gets what its flags say.
 
 mod arguments;
 mod caller;
+mod container_arguments;
 mod do_command;
 mod print;
-mod run;
+mod single_dash;
 mod spec;
 mod syscalls;
 
@@ -13,20 +14,26 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use guest_abi::control::LogLevel;
 
 use crate::{
+    commands::{self, Context, Launch},
     error::{Failure, Result},
-    logging::Log,
+    logging::{Log, LogFormat},
     sandbox,
-    sandbox::plan::LaunchPlan,
+    state::StateRoot,
 };
-use arguments::{Arguments, Command, GlobalFlags};
+use arguments::{Arguments, Command, GlobalFlags, LogFormatFlag};
+use container_arguments::{RunFlags, TableFormat};
 
 /// Runs the command that the process's arguments name and returns the status to exit with.
 pub fn main() -> ExitCode {
-    match run_command(Arguments::parse()) {
+    let command = Arguments::command();
+    let matches =
+        command.clone().get_matches_from(single_dash::normalize(&command, std::env::args_os()));
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run_command(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
             // If standard error is gone there is nobody left to tell.
@@ -38,31 +45,68 @@ pub fn main() -> ExitCode {
 
 fn run_command(arguments: Arguments) -> Result<u8> {
     let Arguments { global, bundle, command } = arguments;
-    match (command, bundle) {
-        (Some(Command::Do(flags)), _) => launch(&global, |_| do_command::plan(flags)),
-        (Some(Command::Run(flags)), _) => launch(&global, |log| run::plan(flags, log)),
-        (Some(Command::Spec(flags)), _) => spec::write(&flags).map(|()| 0),
-        (Some(Command::Platforms), _) => print::platforms().map(|()| 0),
-        (Some(Command::Syscalls(flags)), _) => print::syscalls(&flags).map(|()| 0),
-        (None, Some(bundle)) => {
-            launch(&global, |log| run::plan(arguments::RunFlags::of_bundle(bundle), log))
+    let context = Context { root: StateRoot::new(global.root.as_deref()), log: open_log(&global)? };
+    let command = match (command, bundle) {
+        (Some(command), _) => command,
+        (None, Some(bundle)) => Command::Run(RunFlags::of_bundle(bundle)),
+        (None, None) => {
+            return Err(Failure::new(
+                "no command given",
+                "try `sandbox-vmm do -- /bin/sh`, or `sandbox-vmm --help`",
+            ));
         }
-        (None, None) => Err(Failure::new(
-            "no command given",
-            "try `sandbox-vmm do -- /bin/sh`, or `sandbox-vmm --help`",
-        )),
+    };
+    if let Command::Do(flags) = command {
+        let settings = global.settings(&context.log)?;
+        return sandbox::run(do_command::plan(flags)?, &settings, context.log);
     }
+    serve(command, &global, &context).inspect_err(|failure| context.log.failure(failure))
 }
 
-/// Opens the log, makes the plan, and runs it to its end.
-fn launch(global: &GlobalFlags, plan: impl FnOnce(&Log) -> Result<LaunchPlan>) -> Result<u8> {
+/// Runs a command other than `do`.
+fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8> {
+    let launch = || -> Result<Launch<'_>> {
+        Ok(Launch { settings: global.settings(&context.log)?, context })
+    };
+    let done = match command {
+        Command::Do(_) => Ok(()),
+        Command::Run(flags) => {
+            let id = flags.id.unwrap_or_else(|| format!("run-{}", std::process::id()));
+            let options = flags.creation.options(id, !flags.detach);
+            return commands::run::run(&launch()?, &options, flags.detach, flags.keep);
+        }
+        Command::Create(flags) => {
+            commands::create::run(&launch()?, &flags.creation.options(flags.id, false))
+        }
+        Command::Start(flags) => commands::start::run(context, &flags.id),
+        Command::State(flags) => commands::state::run(context, &flags.id),
+        Command::Kill(flags) => commands::kill::run(context, &flags.id, &flags.signal, flags.all),
+        Command::Delete(flags) => commands::delete::run(context, &flags.id, flags.force),
+        Command::Exec(flags) => return commands::exec::run(context, &flags.options()),
+        Command::List(flags) => commands::list::run(context, flags.format()),
+        Command::Ps(flags) => {
+            commands::ps::run(context, &flags.id, flags.format == TableFormat::Json)
+        }
+        Command::Pause(flags) => commands::pause::pause(context, &flags.id),
+        Command::Resume(flags) => commands::pause::resume(context, &flags.id),
+        Command::Wait(flags) => return commands::wait::run(context, &flags.id),
+        Command::Spec(flags) => spec::write(&flags),
+        Command::Platforms => print::platforms(),
+        Command::Syscalls(flags) => print::syscalls(&flags),
+    };
+    done.map(|()| 0)
+}
+
+fn open_log(global: &GlobalFlags) -> Result<Log> {
     let threshold = match (global.debug, global.strace) {
         (false, false) => LogLevel::Warning,
         _ => LogLevel::Debug,
     };
-    let log = Log::open(threshold, global.log.as_deref())?;
-    let settings = global.settings(&log)?;
-    sandbox::run(plan(&log)?, &settings, log)
+    let format = match global.log_format {
+        LogFormatFlag::Text => LogFormat::Text,
+        LogFormatFlag::Json => LogFormat::Json,
+    };
+    Log::open(threshold, global.log.as_deref(), format)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use guest_abi::container::{MountSource, RootWrites};
 
 use super::*;
 use crate::bundle::{Bundle, BundleOptions};
-use crate::sandbox::settings::Platform;
+use crate::sandbox::{plan::LaunchPlan, settings::Platform};
 
 fn parse(arguments: &[&str]) -> Arguments {
     Arguments::try_parse_from([&["sandbox-vmm"], arguments].concat()).unwrap()
@@ -109,7 +109,7 @@ fn global_flags_stand_before_or_after_the_command() {
 
 #[test]
 fn kvm_is_used_or_refused_in_one_line() {
-    let log = Log::open(LogLevel::Error, None).unwrap();
+    let log = Log::open(LogLevel::Error, None, LogFormat::Text).unwrap();
     match parse(&["--platform", "kvm", "do", "ls"]).global.settings(&log) {
         Ok(settings) => assert_eq!(settings.platform, Platform::Kvm),
         Err(failure) => {

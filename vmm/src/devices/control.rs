@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     os::fd::{AsFd, AsRawFd},
-    rc::Rc,
+    sync::Arc,
 };
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
@@ -18,8 +18,8 @@ use crate::{
     virtqueue::{Chain, DeviceQueue, QueueError},
 };
 
-/// Most messages that wait for the sentry. It has buffers posted at all times, so more can only
-/// mean that it hangs; what a hung sentry is told no longer matters.
+/// Most messages that wait in either direction. The sentry has buffers posted at all times, so more
+/// can only mean that it hangs; what a hung sentry is told no longer matters.
 const MAX_PENDING: usize = 256;
 
 /// Reports taken per wake-up, so that a talkative sentry does not starve the streams.
@@ -42,19 +42,21 @@ pub struct Control {
     from_host: DeviceQueue,
     to_host: DeviceQueue,
     pending: VecDeque<HostMessage>,
-    log: Rc<Log>,
+    reports: VecDeque<SentryMessage>,
+    log: Arc<Log>,
     ending: Ending,
 }
 
 impl Control {
-    /// The back end of both queues; reports that end the sandbox go to `ending`.
+    /// The back end of both queues. Reports that end the sandbox go to `ending`, log lines to `log`,
+    /// and the others wait for [`Self::next_report`].
     pub const fn new(
         from_host: DeviceQueue,
         to_host: DeviceQueue,
-        log: Rc<Log>,
+        log: Arc<Log>,
         ending: Ending,
     ) -> Self {
-        Self { from_host, to_host, pending: VecDeque::new(), log, ending }
+        Self { from_host, to_host, pending: VecDeque::new(), reports: VecDeque::new(), log, ending }
     }
 
     /// Tells the sentry `message`, now or when it has posted a buffer.
@@ -96,14 +98,21 @@ impl Control {
         Ok(())
     }
 
-    fn take(&self, report: SentryMessage) {
+    /// The oldest report that nobody has taken.
+    pub fn next_report(&mut self) -> Option<SentryMessage> {
+        self.reports.pop_front()
+    }
+
+    fn take(&mut self, report: SentryMessage) {
         match report {
-            SentryMessage::Started => self.log.information("the container started"),
             SentryMessage::StartFailed { cause, errno } => {
                 self.ending.set(End::StartFailed { cause, errno });
             }
             SentryMessage::Exited { status } => self.ending.set(End::Exited(status)),
             SentryMessage::Log { level, text } => self.log.line(level, printable(&text)),
+            report if self.reports.len() < MAX_PENDING => self.reports.push_back(report),
+            // Nobody takes them: the sandbox runs one command, which asked for none.
+            _ => {}
         }
     }
 
@@ -156,19 +165,19 @@ impl MutEventSubscriber for Control {
 #[cfg(test)]
 mod tests {
     use guest_abi::{
-        control::{ExitStatus, LogLevel},
+        control::{ExitStatus, LogLevel, SignalTarget},
         device::DeviceKind,
     };
     use proptest::prelude::*;
 
     use super::*;
-    use crate::virtqueue::driver::Driver;
+    use crate::{logging::LogFormat, virtqueue::driver::Driver};
 
     /// The driver's ends of FromHost and ToHost, in windows of their own.
     fn control() -> (Driver, Driver, Control, Ending) {
         let (from_host_driver, from_host) = Driver::connect(DeviceKind::Control, 1 << 20);
         let (to_host_driver, to_host) = Driver::connect(DeviceKind::Control, 1 << 20);
-        let log = Rc::new(Log::open(LogLevel::Error, None).unwrap());
+        let log = Arc::new(Log::open(LogLevel::Error, None, LogFormat::Text).unwrap());
         let ending = Ending::default();
         let control = Control::new(from_host, to_host, log, ending.clone());
         (from_host_driver, to_host_driver, control, ending)
@@ -177,7 +186,7 @@ mod tests {
     #[test]
     fn messages_wait_for_buffers() {
         let (mut driver, _to_host, mut control, _ending) = control();
-        let signal = HostMessage::Signal { number: 15, foreground: false };
+        let signal = HostMessage::Signal { number: 15, target: SignalTarget::All };
         control.send(signal.clone()).unwrap();
         assert_eq!(driver.used_index(), 0);
         driver.post(b"", 64, 256);
@@ -189,7 +198,7 @@ mod tests {
     fn pending_messages_are_bounded() {
         let (_driver, _to_host, mut control, _ending) = control();
         for _ in 0..10_000 {
-            control.send(HostMessage::Resize { rows: 1, columns: 1 }).unwrap();
+            control.send(HostMessage::ListProcesses).unwrap();
         }
         assert_eq!(control.pending.len(), MAX_PENDING);
     }

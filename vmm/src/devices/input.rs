@@ -23,6 +23,20 @@ impl Input {
         Self { queue, host, current: None, piece: Vec::new() }
     }
 
+    /// The queue, for another stream. A buffer that waited for input goes back empty.
+    ///
+    /// # Errors
+    /// If the queue is broken.
+    pub fn into_queue(mut self) -> Result<DeviceQueue, QueueError> {
+        if let Some(chain) = self.current.take() {
+            self.queue.complete(chain.head(), 0)?;
+        }
+        while let Some(chain) = self.queue.pop()? {
+            self.queue.complete(chain.head(), 0)?;
+        }
+        Ok(self.queue)
+    }
+
     /// Fills `chain`, or keeps it if there is nothing to fill it with yet.
     fn fill(&mut self, chain: Chain) -> Result<Option<Progress>, QueueError> {
         self.piece.resize(chain.writable.len().min(PIECE_BYTES), 0);

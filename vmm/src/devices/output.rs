@@ -46,6 +46,20 @@ impl Output {
         Ok(self.current.is_none() && !self.queue.has_available()?)
     }
 
+    /// The queue, for another stream. What is not delivered yet is dropped.
+    ///
+    /// # Errors
+    /// If the queue is broken.
+    pub fn into_queue(mut self) -> Result<DeviceQueue, QueueError> {
+        if let Some(delivery) = self.current.take() {
+            self.queue.complete(delivery.chain.head(), OUTPUT_CLOSED)?;
+        }
+        while let Some(chain) = self.queue.pop()? {
+            self.queue.complete(chain.head(), OUTPUT_CLOSED)?;
+        }
+        Ok(self.queue)
+    }
+
     fn step(&mut self) -> Result<Step, QueueError> {
         let delivery = match self.current.take() {
             Some(delivery) => delivery,

@@ -62,6 +62,11 @@ impl<P: Pump> StreamEvents<P> {
         &self.pump
     }
 
+    /// The pump, taken from the loop.
+    pub fn into_pump(self) -> P {
+        self.pump
+    }
+
     fn run(&mut self, ops: &mut EventOps) -> Result<(), String> {
         let progress = self.pump.pump().map_err(|error| error.to_string())?;
         if progress == Progress::ShareUsed {

@@ -8,6 +8,7 @@ pub mod server;
 mod system;
 
 pub use child::main;
+pub use jail::die_with_parent;
 pub use process::{GoferMount, GoferProcess, spawn, spawn_from};
 
 /// The hidden subcommand under which the binary runs [`main`].

@@ -31,37 +31,45 @@ pub struct Device {
     pub descriptor: DeviceDescriptor,
     index: u16,
     window: OwnedFd,
-    /// For each queue, what the driver rings and what the device rings.
-    doorbells: Vec<(Doorbell, Doorbell)>,
+    /// What the driver rings, for each queue.
+    kicks: Vec<Doorbell>,
+    /// What the device rings.
+    call: Doorbell,
 }
 
-/// The devices of a container that shows `trees`, in the order of the device table.
+/// The devices of a container that shows `trees`, in the order of the device table. The last one
+/// gives processes that are started later their streams, if there can be any.
 ///
 /// # Errors
 /// If the limit of open files or of memory is reached.
-pub fn create_all(trees: &Trees) -> io::Result<Vec<Device>> {
-    let streams = [(CONSOLE_DEVICE, DeviceKind::Console), (CONTROL_DEVICE, DeviceKind::Control)];
-    let mut devices = Vec::new();
-    for (index, kind) in streams {
-        devices.push(Device::create(kind, index, STREAM_QUEUE_SIZE, STREAM_WINDOW_BYTES)?);
-    }
+pub fn create_all(trees: &Trees, can_execute: bool) -> io::Result<Vec<Device>> {
+    let streams = |kind, index| Device::create(kind, index, STREAM_QUEUE_SIZE, STREAM_WINDOW_BYTES);
+    let mut devices = vec![
+        streams(DeviceKind::Console, CONSOLE_DEVICE)?,
+        streams(DeviceKind::Control, CONTROL_DEVICE)?,
+    ];
     for (index, _) in trees.devices() {
         let (size, bytes) = (FILE_SYSTEM_QUEUE_SIZE, FILE_SYSTEM_WINDOW_BYTES);
         devices.push(Device::create(DeviceKind::FileSystem, index, size, bytes)?);
+    }
+    if can_execute {
+        let index = u16::try_from(devices.len()).map_err(io::Error::other)?;
+        devices.push(streams(DeviceKind::ExecConsoles, index)?);
     }
     Ok(devices)
 }
 
 impl Device {
     fn create(kind: DeviceKind, index: u16, queue_size: u16, bytes: u64) -> io::Result<Self> {
-        let doorbells = (0..kind.queue_count())
-            .map(|_| Ok((Doorbell::new()?, Doorbell::new()?)))
-            .collect::<io::Result<_>>()?;
+        let kicks = (0..kind.queue_count())
+            .map(|_| Doorbell::new())
+            .collect::<Result<_, rustix::io::Errno>>()?;
         Ok(Self {
             descriptor: DeviceDescriptor::layout(kind, index.into(), queue_size, bytes),
             index,
             window: sealed_memfd("device-window", bytes)?,
-            doorbells,
+            kicks,
+            call: Doorbell::new()?,
         })
     }
 
@@ -75,9 +83,9 @@ impl Device {
         self.descriptor
             .queues
             .iter()
-            .zip(&self.doorbells)
-            .map(|(layout, (kick, call))| {
-                let (kick, call) = (kick.try_clone()?, call.try_clone()?);
+            .zip(&self.kicks)
+            .map(|(layout, kick)| {
+                let (kick, call) = (kick.try_clone()?, self.call.try_clone()?);
                 DeviceQueue::new(window.clone(), layout, kick, call).map_err(io::Error::other)
             })
             .collect()
@@ -88,15 +96,14 @@ impl Device {
     /// # Errors
     /// If the limit of open files is reached.
     pub fn gofer_mount(&self, source: &super::plan::Tree) -> io::Result<GoferMount> {
-        let (kick, call) =
-            self.doorbells.first().ok_or_else(|| io::Error::other("a device without queues"))?;
+        let kick = self.kicks.first().ok_or_else(|| io::Error::other("a device without queues"))?;
         Ok(GoferMount {
             source: source.path.clone(),
             read_only: source.read_only,
             device: self.descriptor.clone(),
             window: self.window.try_clone()?,
             kick: kick.try_clone()?,
-            call: call.try_clone()?,
+            call: self.call.try_clone()?,
         })
     }
 
@@ -130,20 +137,20 @@ impl Device {
     /// If the limit of open files is reached.
     pub fn kicks(&self) -> io::Result<Vec<(QueueId, OwnedFd)>> {
         (0..)
-            .zip(&self.doorbells)
-            .map(|(queue, (kick, _))| {
+            .zip(&self.kicks)
+            .map(|(queue, kick)| {
                 let id = QueueId { device: self.index, queue };
                 Ok((id, kick.as_fd().try_clone_to_owned()?))
             })
             .collect()
     }
 
-    /// What rings when the device has used buffers.
+    /// What rings when the device has used buffers, of whichever queue.
     ///
     /// # Errors
     /// If the limit of open files is reached.
-    pub fn calls(&self) -> io::Result<Vec<OwnedFd>> {
-        self.doorbells.iter().map(|(_, call)| call.as_fd().try_clone_to_owned()).collect()
+    pub fn call(&self) -> io::Result<OwnedFd> {
+        self.call.as_fd().try_clone_to_owned()
     }
 }
 

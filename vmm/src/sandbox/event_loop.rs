@@ -6,7 +6,7 @@ use std::{
 };
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
-use guest_abi::control::HostMessage;
+use guest_abi::control::{HostMessage, ProcessNumber, SignalTarget};
 
 use super::watch::{Watch, Watched};
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     terminal::{self, RawMode},
 };
 
-type Shared<T> = Rc<RefCell<T>>;
-type Subscriber = Box<dyn MutEventSubscriber>;
+pub(super) type Shared<T> = Rc<RefCell<T>>;
+pub(super) type Subscriber = Box<dyn MutEventSubscriber>;
 
 /// Back ends that the loop serves.
 #[derive(Debug)]
@@ -81,11 +81,11 @@ pub fn run(served: Served, ending: &Ending) -> Result<End> {
     Ok(end)
 }
 
-fn shared<T>(value: T) -> Shared<T> {
+pub(super) fn shared<T>(value: T) -> Shared<T> {
     Rc::new(RefCell::new(value))
 }
 
-fn are_delivered(outputs: &[Shared<StreamEvents<Output>>]) -> bool {
+pub(super) fn are_delivered(outputs: &[Shared<StreamEvents<Output>>]) -> bool {
     outputs.iter().all(|output| output.borrow().pump().is_delivered().unwrap_or(true))
 }
 
@@ -103,7 +103,7 @@ fn wait<T>(manager: &mut EventManager<Subscriber>, done: impl Fn() -> Option<T>)
     }
 }
 
-fn failed(error: event_manager::Error) -> Failure {
+pub(super) fn failed(error: event_manager::Error) -> Failure {
     Failure::new(error, "check the limit of open files (ulimit -n)")
 }
 
@@ -129,12 +129,17 @@ impl SignalEvents {
         let message = match received.number {
             libc::SIGTSTP => return self.suspend(),
             libc::SIGWINCH => match (&self.terminal, terminal::size()) {
-                (Some(_), Some((rows, columns))) => HostMessage::Resize { rows, columns },
+                (Some(_), Some((rows, columns))) => {
+                    HostMessage::Resize { process: ProcessNumber::FIRST, rows, columns }
+                }
                 _ => return Ok(()),
             },
             number => HostMessage::Signal {
                 number: u8::try_from(number).map_err(|error| error.to_string())?,
-                foreground: received.is_from_terminal,
+                target: match received.is_from_terminal {
+                    true => SignalTarget::Foreground,
+                    false => SignalTarget::Process(ProcessNumber::FIRST),
+                },
             },
         };
         self.control.borrow_mut().send(message).map_err(|error| error.to_string())
@@ -172,6 +177,7 @@ impl MutEventSubscriber for SignalEvents {
 mod tests {
     use std::{
         os::fd::{AsFd, OwnedFd},
+        sync::Arc,
         thread,
     };
 
@@ -185,7 +191,7 @@ mod tests {
     use super::*;
     use crate::{
         devices::host_stream::{Direction, HostStream},
-        logging::Log,
+        logging::{Log, LogFormat},
         virtqueue::{Doorbell, driver::Driver},
     };
 
@@ -210,7 +216,7 @@ mod tests {
         let (host_output, write_end) = pipe().unwrap();
         let (read_end, _) = pipe().unwrap();
         let open = |end: &OwnedFd, direction| HostStream::open(end.as_fd(), direction).unwrap();
-        let log = Rc::new(Log::open(LogLevel::Error, None).unwrap());
+        let log = Arc::new(Log::open(LogLevel::Error, None, LogFormat::Text).unwrap());
         let sentry_ended = Doorbell::new().unwrap();
         let streams = Streams {
             input: Input::new(input, open(&read_end, Direction::Input)),

@@ -31,7 +31,7 @@ fn config(devices: &[Device], boot_info: BootInfo) -> io::Result<Config> {
     for device in devices {
         config.windows.push(device.machine_window()?);
         config.kicks.extend(device.kicks()?);
-        config.calls.extend(device.calls()?);
+        config.calls.push(device.call()?);
     }
     Ok(config)
 }

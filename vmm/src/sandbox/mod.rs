@@ -1,14 +1,19 @@
 //! Launch of a sandbox: a [`plan`] becomes memory, devices, a gofer process and executors.
+//!
+//! It runs in the process of the command itself ([`run`]), or as the process of a container that
+//! other commands control ([`service`]).
 
 mod devices;
 mod event_loop;
 mod executors;
 mod kvm;
 pub mod plan;
+pub mod service;
 pub mod settings;
+mod supervisor;
 mod watch;
 
-use std::{io, os::fd::AsFd, rc::Rc, sync::Arc};
+use std::{io, os::fd::AsFd, sync::Arc};
 
 use guest_abi::boot::{ABI_VERSION, BootInfo};
 use platform_ptrace::{Config, PtracePlatform, create_sandbox_memory};
@@ -27,44 +32,116 @@ use crate::{
     logging::Log,
     signals::Signals,
     terminal::RawMode,
+    virtqueue::DeviceQueue,
 };
 use devices::Device;
-use event_loop::Served;
+use event_loop::{Served, Streams};
 use executors::Executors;
 use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
 use settings::{Platform, Settings};
 use watch::Watched;
 
-/// Runs `plan` to its end and returns the status to exit with. When it returns, all processes of
-/// the sandbox are gone.
+/// Runs `plan` in this process, on its standard streams, to its end and returns the status to exit
+/// with. When it returns, all processes of the sandbox are gone.
 ///
 /// # Errors
 /// If the sandbox cannot be started, or a part of it fails.
 pub fn run(plan: LaunchPlan, settings: &Settings, log: Log) -> Result<u8> {
     // Before there is any other thread or process: all of them inherit the blocked signals.
     let signals = Signals::take_over().map_err(cannot_start)?;
-    raise_open_files_limit();
-    let devices = devices::create_all(&plan.trees).map_err(cannot_start)?;
-    let gofer = start_gofer(&devices, &plan.trees)?;
-    log.information(format_args!("gofer process {}", gofer.id()));
-    let ending = Ending::default();
     let has_terminal = plan.container.process.terminal;
-    let boot = boot_info(plan, &devices, settings)?;
-    let streams = serve_streams(&devices, Rc::new(log), &ending).map_err(cannot_start)?;
-    let executors = match settings.platform {
-        Platform::Ptrace => Executors::start_ptrace(start_ptrace(&devices, settings)?, boot)?,
-        Platform::Kvm => Executors::start_kvm(kvm::build_machine(&devices, boot)?)?,
-    };
+    let ending = Ending::default();
+    let streams = HostStreams::of_process().map_err(cannot_start)?;
+    let sandbox = Sandbox::start(plan, settings, &Arc::new(log), streams, &ending, false)?;
     let served = Served {
-        streams,
+        streams: sandbox.streams,
         signals,
         terminal: has_terminal.then(RawMode::enter).transpose().map_err(cannot_start)?,
-        watched: watched(&gofer, &executors).map_err(cannot_start)?,
+        watched: sandbox.watched,
     };
     let end = event_loop::run(served, &ending);
-    executors.stop();
-    drop(gofer);
+    sandbox.parts.stop();
     exit_status(end?)
+}
+
+/// The host's ends of a process's standard streams.
+#[derive(Debug)]
+struct HostStreams {
+    input: HostStream,
+    output: HostStream,
+    error: HostStream,
+}
+
+impl HostStreams {
+    /// Those of this process.
+    fn of_process() -> io::Result<Self> {
+        Self::open(io::stdin(), io::stdout(), io::stderr())
+    }
+
+    /// Those behind three descriptors.
+    fn open(input: impl AsFd, output: impl AsFd, error: impl AsFd) -> io::Result<Self> {
+        Ok(Self {
+            input: HostStream::open(input.as_fd(), Direction::Input)?,
+            output: HostStream::open(output.as_fd(), Direction::Output)?,
+            error: HostStream::open(error.as_fd(), Direction::Output)?,
+        })
+    }
+}
+
+/// A sandbox that runs.
+struct Sandbox {
+    parts: Parts,
+    /// Back ends of the console and the control device.
+    streams: Streams,
+    /// Queues of the consoles for processes that are started later.
+    exec_queues: Vec<DeviceQueue>,
+    /// Its parts that must not end before it does.
+    watched: Vec<Watched>,
+}
+
+/// What runs it.
+struct Parts {
+    executors: Executors,
+    gofer: GoferProcess,
+}
+
+impl Sandbox {
+    /// Starts the sandbox of `plan`; with `can_execute` more processes can be started in it.
+    fn start(
+        plan: LaunchPlan,
+        settings: &Settings,
+        log: &Arc<Log>,
+        streams: HostStreams,
+        ending: &Ending,
+        can_execute: bool,
+    ) -> Result<Self> {
+        raise_open_files_limit();
+        let devices = devices::create_all(&plan.trees, can_execute).map_err(cannot_start)?;
+        let gofer = start_gofer(&devices, &plan.trees)?;
+        log.information(format_args!("gofer process {}", gofer.id()));
+        let boot = boot_info(plan, &devices, settings)?;
+        let streams =
+            serve_streams(&devices, streams, Arc::clone(log), ending).map_err(cannot_start)?;
+        let exec_queues = match devices.last().filter(|_| can_execute) {
+            Some(device) => device.serve().map_err(cannot_start)?,
+            None => Vec::new(),
+        };
+        let platform = settings.platform;
+        let executors = match platform {
+            Platform::Ptrace => Executors::start_ptrace(start_ptrace(&devices, settings)?, boot)?,
+            Platform::Kvm => Executors::start_kvm(kvm::build_machine(&devices, boot)?)?,
+        };
+        let watched = watched(&gofer, &executors).map_err(cannot_start)?;
+        Ok(Self { parts: Parts { executors, gofer }, streams, exec_queues, watched })
+    }
+}
+
+impl Parts {
+    /// Ends the sandbox, with all its processes.
+    fn stop(self) {
+        self.executors.stop();
+        drop(self.gofer);
+    }
 }
 
 /// Allows this process and the gofer as many open files as the host lets them have: the gofer has
@@ -113,7 +190,7 @@ fn ptrace_config(devices: &[Device], settings: &Settings) -> io::Result<Config> 
     for device in devices {
         config.windows.push(device.platform_window()?);
         config.kicks.extend(device.kicks()?);
-        config.calls.extend(device.calls()?);
+        config.calls.push(device.call()?);
     }
     Ok(config)
 }
@@ -137,26 +214,22 @@ fn boot_info(plan: LaunchPlan, devices: &[Device], settings: &Settings) -> Resul
 /// The back ends of the console and of the control device.
 fn serve_streams(
     devices: &[Device],
-    log: Rc<Log>,
+    host: HostStreams,
+    log: Arc<Log>,
     ending: &Ending,
-) -> io::Result<event_loop::Streams> {
+) -> io::Result<Streams> {
     let [input, output, error] = queues(devices, CONSOLE_DEVICE)?;
     let [from_host, to_host] = queues(devices, CONTROL_DEVICE)?;
-    let stdout = HostStream::open(io::stdout().as_fd(), Direction::Output)?;
-    let stderr = HostStream::open(io::stderr().as_fd(), Direction::Output)?;
-    Ok(event_loop::Streams {
-        input: Input::new(input, HostStream::open(io::stdin().as_fd(), Direction::Input)?),
-        output: Output::new(output, stdout),
-        error: Output::new(error, stderr),
+    Ok(Streams {
+        input: Input::new(input, host.input),
+        output: Output::new(output, host.output),
+        error: Output::new(error, host.error),
         control: Control::new(from_host, to_host, log, ending.clone()),
     })
 }
 
 /// The queues of the device at `index`, which has `N`.
-fn queues<const N: usize>(
-    devices: &[Device],
-    index: u16,
-) -> io::Result<[crate::virtqueue::DeviceQueue; N]> {
+fn queues<const N: usize>(devices: &[Device], index: u16) -> io::Result<[DeviceQueue; N]> {
     let device = devices.get(usize::from(index));
     let queues = device.ok_or_else(|| io::Error::other("no such device"))?.serve()?;
     queues.try_into().map_err(|_| io::Error::other("wrong number of queues"))
@@ -181,8 +254,12 @@ fn exit_status(end: End) -> Result<u8> {
     }
 }
 
-/// The failure to start the container's program, with the status a shell would give.
+/// The failure to start the container's program, with the status a shell would give. Container
+/// engines match the system's words for the error.
 fn start_failure(cause: &str, errno: u16) -> Failure {
+    let words = error_words(errno);
+    let has_words = cause.contains(&words) || cause.ends_with("not found in $PATH");
+    let cause = if has_words { cause.to_owned() } else { format!("{cause}: {words}") };
     match errno.into() {
         libc::ENOENT | libc::ENOTDIR => {
             Failure::new(cause, "check the program's name, its interpreter, and PATH")
@@ -200,6 +277,13 @@ fn start_failure(cause: &str, errno: u16) -> Failure {
     }
 }
 
+/// What strerror(3) says, as Go programs write it: in lower case.
+fn error_words(errno: u16) -> String {
+    let text = io::Error::from_raw_os_error(errno.into()).to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    words.to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use guest_abi::control::ExitStatus;
@@ -214,6 +298,8 @@ mod tests {
             let end = End::StartFailed { cause: "x".to_owned(), errno };
             exit_status(end).unwrap_err().status()
         };
+        let words = start_failure("exec: \"/x\"", 13).to_string();
+        assert!(words.starts_with("exec: \"/x\": permission denied; "), "{words}");
         assert_eq!([status(2), status(13), status(8), status(12)], [127, 126, 126, 125]);
         assert_eq!(exit_status(End::Broken("x".to_owned())).unwrap_err().status(), 125);
     }

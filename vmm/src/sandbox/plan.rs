@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use guest_abi::container::{CachePolicy, ContainerSpec};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
 
@@ -17,7 +18,7 @@ pub const FIRST_TREE_DEVICE: u16 = 2;
 pub const MAX_TREES: usize = 256;
 
 /// A sandbox to launch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LaunchPlan {
     /// The container as the sentry shall see it.
     pub container: ContainerSpec,
@@ -26,7 +27,7 @@ pub struct LaunchPlan {
 }
 
 /// A host directory or file that the gofer serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tree {
     /// Where it is on the host; absolute.
     pub path: PathBuf,
@@ -37,7 +38,7 @@ pub struct Tree {
 }
 
 /// The trees of a container; the place of one decides its device index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Trees(Vec<Tree>);
 
 impl Trees {

@@ -1,6 +1,7 @@
 //! How large a sandbox is.
 
 use guest_abi::memory_map::{PAGE_SIZE, RAM_LIMIT};
+use serde::{Deserialize, Serialize};
 
 /// Least memory the sentry and a small program need, in bytes.
 const MIN_MEMORY_BYTES: u64 = 32 << 20;
@@ -13,7 +14,7 @@ const LARGE_PAGE_SIZE: u64 = 2 << 20;
 const MAX_DEFAULT_EXECUTORS: usize = 16;
 
 /// What the command line decides about a sandbox besides its container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Size of sandbox memory in bytes; a page multiple.
     pub memory_bytes: u64,
@@ -26,7 +27,7 @@ pub struct Settings {
 }
 
 /// What runs the container's instructions (docs/platforms.md).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Platform {
     /// vCPUs of a virtual machine whose ring 0 is the sentry.
     Kvm,

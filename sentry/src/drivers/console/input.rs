@@ -87,6 +87,12 @@ impl ConsoleInput {
         self.readers.wait_until(PollEvents::IN, attempt).await
     }
 
+    /// Ends the stream: who reads it, now or later, gets EIO.
+    pub(super) fn close(&self) {
+        *self.state.lock() = State::Failed;
+        self.readers.wake(PollEvents::IN | PollEvents::ERROR);
+    }
+
     /// Lets `take` move bytes out of the buffer: it is given the buffer, an offset and how many
     /// bytes are there, and says how many it took.
     fn consume(

@@ -12,12 +12,19 @@ mod tests;
 pub use input::ConsoleInput;
 pub use output::ConsoleOutput;
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 
-use guest_abi::{console::ConsoleQueue, device::DeviceDescriptor};
+use guest_abi::{
+    console::{CONSOLE_QUEUES, ConsoleQueue},
+    device::DeviceDescriptor,
+};
 
-use super::{BufferArea, Virtqueue};
-use crate::{errno::Result, kernel::Driver, platform::PlatformRef};
+use super::{BufferArea, BufferPool, Virtqueue};
+use crate::{
+    errno::{Errno, Result},
+    kernel::Driver,
+    platform::PlatformRef,
+};
 
 /// Size of a console buffer in bytes.
 const SLOT_SIZE: usize = 16 << 10;
@@ -29,35 +36,79 @@ const STREAM_PERMISSIONS: u16 = 0o666;
 /// Buffers of an output stream; together what a pipe holds by default (pipe(7)).
 const OUTPUT_SLOTS: usize = 4;
 
-/// The three standard streams.
+/// One stream's way to the host.
+struct Line {
+    queue: Arc<Virtqueue>,
+    pool: Arc<BufferPool>,
+}
+
+/// The queues and buffers of one console. One process after the other may have it.
+pub struct ConsoleLines {
+    input: Line,
+    output: Line,
+    error: Line,
+}
+
+/// The three standard streams of one process.
 pub struct Console {
     input: Arc<ConsoleInput>,
     output: Arc<ConsoleOutput>,
     error: Arc<ConsoleOutput>,
 }
 
-impl Console {
-    /// Drives `device`, which has index `index` in the device table. Its window must have room
-    /// for at least three buffers of 16 KiB; nine are used.
+impl ConsoleLines {
+    /// Drives all consoles of `device`, which has index `index` in the device table. Its window
+    /// must have room for at least three buffers of 16 KiB for each; nine are used.
     ///
     /// # Errors
     /// EINVAL or ENXIO if the descriptor is not valid, ENOMEM if the window is too small.
-    pub fn new(platform: &PlatformRef, index: u16, device: &DeviceDescriptor) -> Result<Arc<Self>> {
+    pub fn all(platform: &PlatformRef, index: u16, device: &DeviceDescriptor) -> Result<Vec<Self>> {
+        let count = device.queues.len() / CONSOLE_QUEUES;
         let mut area = BufferArea::of(device)?;
-        let queue = |queue: ConsoleQueue| Virtqueue::new(platform, index, device, queue as u16);
-        let input =
-            ConsoleInput::new(queue(ConsoleQueue::Input)?, area.cut(platform, SLOT_SIZE, 1)?);
-        let half = area.remaining() / 2;
-        let slots = usize::try_from(half).unwrap_or(usize::MAX) / SLOT_SIZE;
-        let mut output = |name| {
-            let pool = area.cut(platform, SLOT_SIZE, slots.min(OUTPUT_SLOTS))?;
-            queue(name).map(|queue| ConsoleOutput::new(queue, pool))
+        let share = usize::try_from(area.remaining()).unwrap_or(usize::MAX);
+        let slots = share.checked_div(count * SLOT_SIZE).ok_or(Errno::EINVAL)?;
+        let output_slots = (slots.saturating_sub(1) / 2).clamp(1, OUTPUT_SLOTS);
+        let mut line = |console: usize, queue: ConsoleQueue, slots: usize| {
+            let first = u16::try_from(console * CONSOLE_QUEUES).map_err(|_| Errno::EINVAL)?;
+            Ok(Line {
+                queue: Virtqueue::new(platform, index, device, first + queue as u16)?,
+                pool: area.cut(platform, SLOT_SIZE, slots)?,
+            })
         };
-        Ok(Arc::new(Self {
-            input,
-            output: output(ConsoleQueue::Output)?,
-            error: output(ConsoleQueue::Error)?,
-        }))
+        (0..count)
+            .map(|console| {
+                Ok(Self {
+                    input: line(console, ConsoleQueue::Input, 1)?,
+                    output: line(console, ConsoleQueue::Output, output_slots)?,
+                    error: line(console, ConsoleQueue::Error, output_slots)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Streams over these lines, for a process that is the only one to use them.
+    pub fn open(&self) -> Arc<Console> {
+        for line in [&self.input, &self.output, &self.error] {
+            // What the last user left with the host is back by now.
+            line.queue.poll();
+        }
+        let output = |line: &Line| ConsoleOutput::new(line.queue.clone(), line.pool.clone());
+        Arc::new(Console {
+            input: ConsoleInput::new(self.input.queue.clone(), self.input.pool.clone()),
+            output: output(&self.output),
+            error: output(&self.error),
+        })
+    }
+}
+
+impl Console {
+    /// The streams of `device`, a single console.
+    ///
+    /// # Errors
+    /// As [`ConsoleLines::all`].
+    pub fn new(platform: &PlatformRef, index: u16, device: &DeviceDescriptor) -> Result<Arc<Self>> {
+        let consoles = ConsoleLines::all(platform, index, device)?;
+        consoles.first().map(ConsoleLines::open).ok_or(Errno::EINVAL)
     }
 
     /// Standard input.
@@ -79,6 +130,13 @@ impl Console {
     pub async fn flush(&self) {
         self.output.flush().await;
         self.error.flush().await;
+    }
+
+    /// Cuts the streams off from the host, whoever still has them open.
+    pub fn close(&self) {
+        self.input.close();
+        self.output.close();
+        self.error.close();
     }
 }
 

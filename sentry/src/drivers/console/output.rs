@@ -111,6 +111,16 @@ impl ConsoleOutput {
         self.writers.wait_until(PollEvents::OUT, drained).await;
     }
 
+    /// Ends the stream: who writes to it, now or later, gets EPIPE.
+    pub(super) fn close(&self) {
+        {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.filling = None;
+        }
+        self.writers.wake(PollEvents::OUT | PollEvents::ERROR);
+    }
+
     /// Puts up to `wanted` bytes that `fill` supplies into buffers and sends them; `fill` is given
     /// a buffer, an offset and how many bytes fit there.
     fn append(

@@ -2,10 +2,12 @@
 
 mod environment;
 mod failure;
-mod first_process;
 mod host;
+mod joined;
+mod new_process;
 
 pub use failure::StartFailure;
+pub use joined::JoinedProcesses;
 
 use alloc::{boxed::Box, sync::Arc};
 
@@ -17,7 +19,7 @@ use guest_abi::{
 
 use super::{Driver, Kernel, WaitStatus, run, signal::Signal};
 use crate::{
-    drivers::{Console, Control},
+    drivers::{Console, ConsoleLines, Control},
     errno::{Errno, Result},
     platform::PlatformRef,
 };
@@ -51,6 +53,12 @@ fn attach_devices(kernel: &Arc<Kernel>) -> Result<()> {
                 kernel.console.call_once(|| console.clone());
                 console
             }
+            DeviceKind::ExecConsoles => {
+                let consoles = ConsoleLines::all(&kernel.platform, index, device)?;
+                kernel.joined.set_consoles(consoles);
+                // Each is driven while a process has it.
+                continue;
+            }
             DeviceKind::Control => {
                 let control = Control::new(&kernel.platform, index, device)?;
                 kernel.control.call_once(|| control.clone());
@@ -64,12 +72,16 @@ fn attach_devices(kernel: &Arc<Kernel>) -> Result<()> {
 
 async fn start_container(kernel: Arc<Kernel>) {
     let Some(control) = kernel.control.get().cloned() else { return };
-    match first_process::prepare(&kernel).await {
-        Ok(current) => {
+    // Nothing can be done for a host that does not listen.
+    match new_process::first(&kernel).await {
+        Ok(first) => {
             host::listen(&kernel, &control);
-            // Nothing can be done for a host that does not listen.
+            if kernel.boot_info().container.waits_for_start {
+                let _ = control.send(&SentryMessage::Created).await;
+                kernel.joined.start_permission().wait().await;
+            }
             let _ = control.send(&SentryMessage::Started).await;
-            run::start(current);
+            run::start(first.current);
         }
         Err(failure) => {
             let errno = failure.errno.number();
@@ -109,12 +121,17 @@ async fn end_container(kernel: Arc<Kernel>, status: WaitStatus) {
     }
     host::flush_output(&kernel).await;
     if let Some(control) = kernel.control.get() {
-        let status = match status.code() {
-            Some(code) => ExitStatus::Code(code),
-            None => ExitStatus::Signal(status.signal_number()),
-        };
+        let status = exit_status(status);
         // Nothing can be done for a host that does not listen.
         let _ = control.send(&SentryMessage::Exited { status }).await;
     }
     kernel.halt();
+}
+
+/// `status` as the host is told of it.
+fn exit_status(status: WaitStatus) -> ExitStatus {
+    match status.code() {
+        Some(code) => ExitStatus::Code(code),
+        None => ExitStatus::Signal(status.signal_number()),
+    }
 }

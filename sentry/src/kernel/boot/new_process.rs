@@ -1,4 +1,5 @@
-//! The container's first process.
+//! A process that no process of the container forks: the first one, and those that the host starts
+//! later.
 
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
 
@@ -6,10 +7,12 @@ use guest_abi::container::ProcessSpec;
 
 use super::{StartFailure, environment};
 use crate::{
+    drivers::Console,
     errno::Errno,
     kernel::{
-        Credentials, Current, Kernel, Limit, Limits, Resource,
+        Credentials, Current, Kernel, Limit, Limits, Resource, WaitStatus,
         clone::{self, FirstTask},
+        exit,
     },
     loader,
     mm::Mm,
@@ -26,12 +29,48 @@ type Result<T> = core::result::Result<T, StartFailure>;
 /// Umask of a container that does not say.
 const DEFAULT_UMASK: u32 = 0o022;
 
-/// Makes the first task, about to execute its first instruction.
-pub async fn prepare(kernel: &Arc<Kernel>) -> Result<Current> {
-    let spec = &kernel.boot_info().container.process;
+/// A new process, about to execute its first instruction.
+pub struct NewProcess {
+    /// Its only task.
+    pub current: Current,
+    /// Its terminal, if it has one.
+    pub terminal: Option<Arc<tty::Terminal>>,
+}
+
+/// Mounts the container's file systems and makes its first process.
+pub async fn first(kernel: &Arc<Kernel>) -> Result<NewProcess> {
     let namespace = crate::vfs::boot::mount(kernel).await?;
     kernel.mounts.call_once(|| namespace.clone());
-    let credentials = Arc::new(credentials(spec));
+    let console = kernel.console.get();
+    let console = console.ok_or_else(|| StartFailure::new("there is no console", Errno::ENODEV))?;
+    let spec = &kernel.boot_info().container.process;
+    let first = make(kernel, spec, console, namespace, clone::first_task).await?;
+    if let Some(terminal) = &first.terminal {
+        kernel.terminals.console.call_once(|| terminal.clone());
+    }
+    Ok(first)
+}
+
+/// Makes a process beside those that the container has.
+pub async fn joining(
+    kernel: &Arc<Kernel>,
+    spec: &ProcessSpec,
+    console: &Arc<Console>,
+) -> Result<NewProcess> {
+    let namespace = kernel.mounts.get().cloned();
+    let namespace = namespace
+        .ok_or_else(|| StartFailure::new("the container is not prepared yet", Errno::ESRCH))?;
+    make(kernel, spec, console, namespace, clone::joining_task).await
+}
+
+/// Makes a process whose first task `register` puts into the table.
+async fn make(
+    kernel: &Arc<Kernel>,
+    spec: &ProcessSpec,
+    console: &Arc<Console>,
+    namespace: Arc<Namespace>,
+    register: fn(&Arc<Kernel>, FirstTask) -> crate::errno::Result<Current>,
+) -> Result<NewProcess> {
     let fs = fs_context(kernel, namespace, spec).await?;
     let mm = Mm::new(kernel.platform.clone(), kernel.frames.clone(), kernel.random.next_u64())
         .map_err(|errno| StartFailure::new("cannot make an address space", errno))?;
@@ -40,14 +79,28 @@ pub async fn prepare(kernel: &Arc<Kernel>) -> Result<Current> {
         files: FdTable::new(),
         fs,
         context: UserContext::new(kernel.platform.extended_state_size()),
-        credentials,
+        credentials: Arc::new(credentials(spec)),
         limits: limits(spec)?,
     };
-    let mut current = clone::first_task(kernel, first)
-        .map_err(|errno| StartFailure::new("cannot make the first process", errno))?;
-    open_standard_streams(&current, spec).await?;
-    execute(&mut current, spec).await?;
-    Ok(current)
+    let current = register(kernel, first)
+        .map_err(|errno| StartFailure::new("cannot make the process", errno))?;
+    let mut new = NewProcess { current, terminal: None };
+    match complete(&mut new, spec, console).await {
+        Ok(()) => Ok(new),
+        Err(failure) if new.current.process().pid() != 1 => {
+            new.current.ending = Some(WaitStatus::exited(0));
+            exit::exit(new.current).await;
+            Err(failure)
+        }
+        // Without a first process there is no container whose end would have to be seen.
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Gives `new` its streams and its program.
+async fn complete(new: &mut NewProcess, spec: &ProcessSpec, console: &Arc<Console>) -> Result<()> {
+    new.terminal = open_standard_streams(&new.current, spec, console).await?;
+    execute(&mut new.current, spec).await
 }
 
 fn credentials(spec: &ProcessSpec) -> Credentials {
@@ -123,14 +176,19 @@ fn kernel_context<'a>(
 
 /// Opens descriptors 0, 1 and 2: the terminal, which becomes the controlling one, or the console's
 /// byte streams.
-async fn open_standard_streams(current: &Current, spec: &ProcessSpec) -> Result<()> {
+async fn open_standard_streams(
+    current: &Current,
+    spec: &ProcessSpec,
+    console: &Arc<Console>,
+) -> Result<Option<Arc<tty::Terminal>>> {
     let failed = |errno| StartFailure::new("cannot open the standard streams", errno);
-    let console = current.kernel.console.get().ok_or_else(|| failed(Errno::ENODEV))?;
+    let mut terminal = None;
     let streams: [Arc<OpenFile>; 3] = if spec.terminal {
         let (rows, columns) = spec.terminal_size.unwrap_or_default();
         let window = WindowSize { rows, columns, ..WindowSize::default() };
-        let terminal = tty::console::attach(&current.kernel, console, window);
-        let file = open_terminal(current, terminal).await.map_err(failed)?;
+        let own = tty::console::attach(&current.kernel, console, window);
+        let file = open_terminal(current, own.clone()).await.map_err(failed)?;
+        terminal = Some(own);
         [file.clone(), file.clone(), file]
     } else {
         let open = |file: Arc<dyn File>, flags| OpenFile::new(file, None, flags);
@@ -144,7 +202,7 @@ async fn open_standard_streams(current: &Current, spec: &ProcessSpec) -> Result<
     for stream in streams {
         current.files.install(stream, false, limit).map_err(failed)?;
     }
-    Ok(())
+    Ok(terminal)
 }
 
 async fn open_terminal(

@@ -1,0 +1,255 @@
+//! `create`: a container, ready to be started.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    process::Child,
+    time::SystemTime,
+};
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+use super::{Launch, state::state_json, write_pid_file};
+use crate::{
+    bundle::{Bundle, BundleOptions},
+    channel::Channel,
+    console_socket::offer_terminal,
+    control_socket,
+    error::{Failure, Result},
+    hooks,
+    sandbox::{plan::LaunchPlan, service},
+    stand_in::{self, Order, Role, StandIn, Streams},
+    state::{Container, ProcessIdentity, Record, Status},
+    terminal,
+    time::rfc3339,
+};
+
+/// What to create.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Directory with config.json.
+    pub bundle: PathBuf,
+    /// The container's id.
+    pub id: String,
+    /// Where the terminal's master end goes.
+    pub console_socket: Option<PathBuf>,
+    /// Where the container's pid goes.
+    pub pid_file: Option<PathBuf>,
+    /// Keep writes to the root in memory.
+    pub overlay: bool,
+    /// Whether the caller's own terminal may be the container's.
+    pub in_foreground: bool,
+}
+
+/// A container that was just created.
+#[derive(Debug)]
+pub struct Created {
+    /// Its state directory, locked.
+    pub container: Container,
+    /// What is remembered of it.
+    pub record: Record,
+    /// Its stand-in, a child of this process.
+    pub stand_in: Child,
+    /// Whether its terminal is the caller's.
+    pub has_callers_terminal: bool,
+}
+
+/// Creates the container.
+///
+/// # Errors
+/// Why it cannot be; nothing of it remains then.
+pub fn create(launch: &Launch<'_>, options: &Options) -> Result<Created> {
+    let context = launch.context;
+    let bundle = Bundle::load(&options.bundle)?;
+    let bundle_options = BundleOptions { overlay: options.overlay, waits_for_start: true };
+    let mut plan = bundle.plan(options.id.clone(), bundle_options)?;
+    for section in bundle.ignored() {
+        context.log.information(format_args!("config.json: {section} has no effect"));
+    }
+    check_terminal(&plan, options)?;
+    let container = context.root.create(&options.id)?;
+    let made = make(launch, options, &bundle, &mut plan, &container);
+    match made {
+        Ok((record, stand_in, has_callers_terminal)) => {
+            Ok(Created { container, record, stand_in: stand_in.into_child(), has_callers_terminal })
+        }
+        Err(failure) => {
+            // What cannot be removed now can be deleted later.
+            let _ = container.remove();
+            Err(failure)
+        }
+    }
+}
+
+/// The command.
+///
+/// # Errors
+/// As [`create`].
+pub fn run(launch: &Launch<'_>, options: &Options) -> Result<()> {
+    create(launch, options).map(|_| ())
+}
+
+fn check_terminal(plan: &LaunchPlan, options: &Options) -> Result<()> {
+    let has_terminal = plan.container.process.terminal;
+    let problem = match (&options.console_socket, has_terminal) {
+        (Some(_), false) => "cannot use console socket if the container has no terminal",
+        (None, true) if !options.in_foreground => {
+            "cannot allocate tty if it will detach without setting console socket"
+        }
+        (None, true) if !terminal::is_interactive() => {
+            "config.json: process.terminal is true but there is no terminal"
+        }
+        _ => return Ok(()),
+    };
+    Err(Failure::new(problem, "run it from a terminal, or set process.terminal to false"))
+}
+
+fn make(
+    launch: &Launch<'_>,
+    options: &Options,
+    bundle: &Bundle,
+    plan: &mut LaunchPlan,
+    container: &Container,
+) -> Result<(Record, StandIn, bool)> {
+    let process = &mut plan.container.process;
+    let has_callers_terminal = process.terminal && options.console_socket.is_none();
+    if has_callers_terminal {
+        process.terminal_size = process.terminal_size.or_else(terminal::size);
+    }
+    let streams = streams(process.terminal, process.terminal_size, options)?;
+    let stand_in = stand_in::spawn(Role::Container, &options.id, streams)?;
+    match complete(launch, options, bundle, plan, container, &stand_in) {
+        Ok(record) => Ok((record, stand_in, has_callers_terminal)),
+        Err(failure) => {
+            stand_in.kill();
+            Err(failure)
+        }
+    }
+}
+
+/// From a stand-in to a container.
+fn complete(
+    launch: &Launch<'_>,
+    options: &Options,
+    bundle: &Bundle,
+    plan: &LaunchPlan,
+    container: &Container,
+    stand_in: &StandIn,
+) -> Result<Record> {
+    let mut record = record(bundle, options, stand_in)?;
+    // From now on a killed command leaves something that can be deleted.
+    container.write_record(&record)?;
+    enter_network(bundle.spec(), stand_in)?;
+    if let Some(all) = bundle.spec().hooks() {
+        let state = state_json(&record, Status::Creating).to_string();
+        // Deprecated, but what Docker uses.
+        #[allow(deprecated, reason = "the specification keeps it for such users")]
+        hooks::run("prestart", all.prestart().as_ref(), &state)?;
+        hooks::run("createRuntime", all.create_runtime().as_ref(), &state)?;
+        hooks::run("createContainer", all.create_container().as_ref(), &state)?;
+    }
+    boot(launch, plan, container, stand_in)?;
+    record.is_created = true;
+    container.write_record(&record)?;
+    if let Some(path) = &options.pid_file {
+        write_pid_file(path, stand_in.id())?;
+    }
+    Ok(record)
+}
+
+/// Has the stand-in start the sandbox process and that make the container.
+fn boot(
+    launch: &Launch<'_>,
+    plan: &LaunchPlan,
+    container: &Container,
+    stand_in: &StandIn,
+) -> Result<()> {
+    let failed = |error: rustix::io::Errno| {
+        Failure::new(
+            format_args!("cannot make the control socket: {error}"),
+            "check the limit of open files (ulimit -n) and the state directory",
+        )
+    };
+    let listener = control_socket::bind(container.directory()).map_err(failed)?;
+    let (channel, remote) = Channel::pair().map_err(failed)?;
+    stand_in.order(&Order::StartSandbox, &[remote.as_fd()])?;
+    drop(remote);
+    let log = &launch.context.log;
+    service::create(&channel, plan.clone(), &launch.settings, log, listener.as_fd())
+}
+
+fn streams(has_terminal: bool, size: Option<(u16, u16)>, options: &Options) -> Result<Streams> {
+    let failed =
+        |error: io::Error| Failure::new(error, "check the limit of open files (ulimit -n)");
+    if let Some(socket) = &options.console_socket {
+        let terminal = offer_terminal(socket, size)?;
+        let copy = || terminal.try_clone().map_err(failed);
+        let descriptors = [copy()?, copy()?, copy()?];
+        return Ok(Streams { descriptors, has_terminal, controls: true });
+    }
+    let own = || -> io::Result<[OwnedFd; 3]> {
+        Ok([
+            io::stdin().as_fd().try_clone_to_owned()?,
+            io::stdout().as_fd().try_clone_to_owned()?,
+            io::stderr().as_fd().try_clone_to_owned()?,
+        ])
+    };
+    Ok(Streams { descriptors: own().map_err(failed)?, has_terminal, controls: false })
+}
+
+fn record(bundle: &Bundle, options: &Options, stand_in: &StandIn) -> Result<Record> {
+    let stand_in = ProcessIdentity::of(stand_in.id()).ok_or_else(|| {
+        Failure::new("the container's process ended at once", "see the host's log")
+    })?;
+    Ok(Record {
+        id: options.id.clone(),
+        bundle: bundle.directory().to_owned(),
+        rootfs: bundle.root_path(),
+        stand_in,
+        is_created: false,
+        created: rfc3339(SystemTime::now()),
+        owner: owner(),
+        annotations: bundle.spec().annotations().clone().unwrap_or_default(),
+        hooks: bundle.spec().hooks().clone(),
+        cgroups: Vec::new(),
+    })
+}
+
+/// The user's name in /etc/passwd, else the number.
+fn owner() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    name.unwrap_or(uid)
+}
+
+/// Moves the stand-in into the container's network namespace: engines find that by its pid.
+fn enter_network(spec: &Spec, stand_in: &StandIn) -> Result<()> {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let network = namespaces
+        .into_iter()
+        .flatten()
+        .find(|namespace| namespace.typ() == LinuxNamespaceType::Network);
+    let Some(network) = network else { return Ok(()) };
+    match network.path() {
+        Some(path) => {
+            let namespace = open_namespace(path)?;
+            stand_in.order(&Order::Network { join: true }, &[namespace.as_fd()])
+        }
+        None => stand_in.order(&Order::Network { join: false }, &[]),
+    }
+}
+
+fn open_namespace(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::open(path).map_err(|error| {
+        Failure::new(
+            format_args!("cannot join the network namespace {}: {error}", path.display()),
+            "name one that exists in config.json",
+        )
+    })
+}

@@ -1,0 +1,43 @@
+//! `start`: runs the program of a created container.
+
+use super::{Context, ask, state::state_json};
+use crate::{
+    control_socket::Request,
+    error::{Failure, Result},
+    hooks,
+    state::{Container, Record, Status, status},
+};
+
+/// The command.
+///
+/// # Errors
+/// If there is no such container, or it is not in the state to be started.
+pub fn run(context: &Context, id: &str) -> Result<()> {
+    let (container, record) = context.find(id)?;
+    container.lock()?;
+    start(context, &container, &record)
+}
+
+/// Starts `container`, which is locked.
+///
+/// # Errors
+/// As [`run`].
+pub fn start(context: &Context, container: &Container, record: &Record) -> Result<()> {
+    if status(container, record) == Status::Stopped {
+        return Err(Failure::new(
+            "cannot start a container that has stopped",
+            "delete it and create another one",
+        ));
+    }
+    let hooks = record.hooks.as_ref();
+    let state = |status| state_json(record, status).to_string();
+    let before = hooks.and_then(|hooks| hooks.start_container().as_ref());
+    hooks::run("startContainer", before, &state(Status::Created))?;
+    ask(container, &Request::Start, None)?;
+    let after = hooks.and_then(|hooks| hooks.poststart().as_ref());
+    if let Err(failure) = hooks::run("poststart", after, &state(Status::Running)) {
+        // The specification has its failure logged and the container go on.
+        context.log.warning(failure);
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The control socket: how commands talk to the sandbox process of a running container.
+//!
+//! A SOCK_SEQPACKET socket in the container's state directory. A client connects, sends one
+//! [`Request`], some with descriptors, and gets one [`Reply`].
+
+mod client;
+
+pub use client::{Client, PROMPT, bind};
+
+use guest_abi::{
+    container::ProcessSpec,
+    control::{ExitStatus, ProcessEntry},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Failure;
+
+/// Name of the socket in the container's state directory.
+pub const SOCKET_NAME: &str = "control";
+
+/// What a command asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// How far the container is.
+    Phase,
+    /// Start the container's program.
+    Start,
+    /// Send a signal to the first process, or to all.
+    Signal {
+        /// Linux signal number.
+        number: u8,
+        /// Whether every process gets it.
+        all: bool,
+    },
+    /// Stop running user code.
+    Pause,
+    /// Go on.
+    Resume,
+    /// Start another process. Carries four descriptors: its standard streams and the life line of
+    /// its stand-in.
+    Execute(ProcessSpec),
+    /// List the processes.
+    Processes,
+    /// Answer when the container has ended.
+    Wait,
+}
+
+/// What the sandbox process answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Request::Phase`].
+    Phase(Phase),
+    /// It is done.
+    Done,
+    /// It cannot be done.
+    Failed(Failure),
+    /// To [`Request::Execute`].
+    Executed {
+        /// Process id in the container.
+        pid: u32,
+    },
+    /// To [`Request::Processes`].
+    Processes(Vec<ProcessEntry>),
+    /// To [`Request::Wait`].
+    Ended(ExitStatus),
+}
+
+/// How far a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// It is being made.
+    Creating,
+    /// It waits for its start.
+    Created,
+    /// Its program runs.
+    Running,
+    /// It is paused.
+    Paused,
+    /// Its program has ended; what it wrote is still being delivered.
+    Ending,
+}

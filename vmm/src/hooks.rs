@@ -1,0 +1,104 @@
+//! Hooks: programs that config.json has run on the host at certain points of a container's life
+//! (OCI runtime specification, "POSIX-platform Hooks").
+
+use std::os::unix::process::CommandExt;
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use oci_spec::runtime::Hook;
+
+use crate::error::{Failure, Result};
+
+/// How often a hook with a time limit is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Runs `hooks` in order, each with `state` on its standard input.
+///
+/// # Errors
+/// The first that fails, or takes longer than it may.
+pub fn run(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Result<()> {
+    hooks.into_iter().flatten().enumerate().try_for_each(|(index, hook)| {
+        run_one(hook, state).map_err(|cause| {
+            let path = hook.path().display();
+            Failure::new(
+                format_args!("error running {kind} hook #{index}: {path}: {cause}"),
+                "see what the hook says",
+            )
+        })
+    })
+}
+
+fn run_one(hook: &Hook, state: &str) -> std::result::Result<(), String> {
+    let mut command = Command::new(hook.path());
+    let mut arguments = hook.args().iter().flatten();
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).env_clear();
+    for variable in hook.env().iter().flatten() {
+        if let Some((name, value)) = variable.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    if let Some(mut input) = child.stdin.take() {
+        // A hook need not read it.
+        let _ = input.write_all(state.as_bytes());
+    }
+    let limit = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
+    if let Some(seconds) = limit.filter(|&seconds| seconds > 0) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+            if Instant::now() >= deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("it took longer than {seconds} s"));
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(format!("{}, stderr: {said}", output.status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hooks(json: &str) -> Vec<Hook> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn hooks_get_the_state_and_run_in_order() {
+        let directory = vmm_sys_util::tempdir::TempDir::new().unwrap();
+        let file = directory.as_path().join("out");
+        let hooks = hooks(&format!(
+            r#"[{{"path": "/bin/sh", "args": ["sh", "-c", "cat >> {0}"]}},
+                {{"path": "/bin/sh", "args": ["sh", "-c", "echo $A >> {0}"], "env": ["A=b"]}}]"#,
+            file.display()
+        ));
+        run("prestart", Some(&hooks), "{}").unwrap();
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "{}b\n");
+    }
+
+    #[test]
+    fn a_hook_that_fails_or_hangs_is_named() {
+        let fails = hooks(r#"[{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]"#);
+        let failure = run("prestart", Some(&fails), "{}").unwrap_err().to_string();
+        assert!(failure.contains("prestart hook #0: /bin/sh") && failure.contains("no"));
+        let hangs = hooks(r#"[{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]"#);
+        let failure = run("poststop", Some(&hangs), "{}").unwrap_err().to_string();
+        assert!(failure.contains("longer than 1 s"), "{failure}");
+        run("poststop", None, "{}").unwrap();
+    }
+}
