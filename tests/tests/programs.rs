@@ -32,6 +32,7 @@ programs! {
     gcc_compile,
     git_repository,
     identity,
+    inotify_events,
     make_parallel,
     node_script,
     perl_script,

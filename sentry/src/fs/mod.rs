@@ -6,6 +6,7 @@ pub mod devpts;
 pub mod epoll;
 pub mod event_fd;
 pub mod gofer;
+pub mod inotify;
 pub mod namespace;
 pub mod overlay;
 pub mod pid_fd;

@@ -298,6 +298,9 @@ syscall_table! {
     247 waitid(kind: u32 as WAIT_KIND, id: u32, info: UserAddress, options: u32 as WAIT_OPTIONS, usage: UserAddress) => boxed process::exit::waitid, Partial, "no P_PIDFD";
     251 ioprio_set(which: i32, who: i32, priority: u32) => sync scheduling::ioprio_set, Partial, "stored, without effect";
     252 ioprio_get(which: i32, who: i32) => sync scheduling::ioprio_get, Full, "";
+    253 inotify_init() => sync fs::inotify::inotify_init, Full, "";
+    254 inotify_add_watch(descriptor: FileDescriptor, name: UserAddress as TEXT, mask: u32 as WATCH_MASK) => boxed fs::inotify::inotify_add_watch, Partial, "an open file that is removed is told to be gone at once; names of one served file are watched apart; no IN_UNMOUNT";
+    255 inotify_rm_watch(descriptor: FileDescriptor, watch: i32) => sync fs::inotify::inotify_rm_watch, Full, "";
     257 openat(directory: FileDescriptor, name: UserAddress as TEXT, flags: u32 as OPEN_FLAGS, mode: u32 as MODE) => boxed fs::open::openat, Full, "";
     258 mkdirat(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as MODE) => boxed fs::names::mkdirat, Full, "";
     259 mknodat(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as MODE, device: u32) => boxed fs::names::mknodat, Full, "";
@@ -333,6 +336,7 @@ syscall_table! {
     291 epoll_create1(flags: u32 as NEW_FILE_FLAGS) => sync poll::epoll::epoll_create1, Full, "";
     292 dup3(old: FileDescriptor, new: FileDescriptor, flags: u32 as NEW_FILE_FLAGS) => sync fs::descriptors::dup3, Full, "";
     293 pipe2(descriptors: UserAddress, flags: u32 as NEW_FILE_FLAGS) => async ipc::pipe::pipe2, Partial, "no O_DIRECT";
+    294 inotify_init1(flags: u32 as NEW_FILE_FLAGS) => sync fs::inotify::inotify_init1, Full, "";
     295 preadv(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::preadv, Full, "";
     296 pwritev(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::pwritev, Full, "";
     297 rt_tgsigqueueinfo(tgid: i32, tid: i32, signal: i32 as SIGNAL, info: UserAddress) => boxed signal::send::rt_tgsigqueueinfo, Full, "";

@@ -70,6 +70,8 @@ impl Anonymous {
         match self.kind {
             FileKind::Fifo => format!("pipe:[{}]", self.inode),
             FileKind::Socket => format!("socket:[{}]", self.inode),
+            // The one kind whose name Linux writes without brackets.
+            _ if self.label == "inotify" => "anon_inode:inotify".into(),
             _ => format!("anon_inode:[{}]", self.label),
         }
     }

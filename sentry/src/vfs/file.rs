@@ -14,6 +14,7 @@ use spin::{Once, mutex::SpinMutex};
 use super::{Anonymous, InodeKey, LockOwner, Locks, Path, attributes::FileKind};
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::{Events, Watches},
     io::{Destination, Source, TryError, TryResult},
     kernel::{Current, PollEvents, WaitQueue},
     mm::PageCache,
@@ -240,6 +241,8 @@ pub struct OpenFile {
     locked: Once<InodeKey>,
     /// Where locks of the description are to be given up at its end.
     locks: Once<Arc<Locks>>,
+    /// Who is to be told that it was closed.
+    watches: Once<Arc<Watches>>,
 }
 
 impl OpenFile {
@@ -252,6 +255,7 @@ impl OpenFile {
             offset: SpinMutex::new(0),
             locked: Once::new(),
             locks: Once::new(),
+            watches: Once::new(),
         })
     }
 
@@ -269,6 +273,20 @@ impl OpenFile {
     pub fn note_locks(&self, locks: &Arc<Locks>, key: InodeKey) {
         self.note_key(key);
         self.locks.call_once(|| locks.clone());
+    }
+
+    /// Tells those who watch the file that it was opened, and when it is closed.
+    pub fn tell_opened(&self, watches: &Arc<Watches>) {
+        self.watches.call_once(|| watches.clone());
+        self.tell(Events::OPEN);
+    }
+
+    /// Tells those who watch the file what happened to it.
+    #[inline]
+    pub fn tell(&self, events: Events) {
+        if let (Some(watches), Some(path)) = (self.watches.get(), &self.path) {
+            watches.tell(&path.dentry, events);
+        }
     }
 
     /// The inode, if it was locked by way of this description.
@@ -311,6 +329,8 @@ impl Drop for OpenFile {
         if let (Some(locks), Some(key)) = (self.locks.get(), self.locked()) {
             locks.release(key, self.lock_owner());
         }
+        let written = self.flags().writable();
+        self.tell(if written { Events::CLOSE_WRITE } else { Events::CLOSE_NOWRITE });
     }
 }
 

@@ -7,7 +7,10 @@ use spin::Once;
 
 use super::{DentryCache, DeviceNumber, Locks, Mount, MountFlags};
 use crate::{
-    fs::tmpfs::{Options, Store, Tmpfs},
+    fs::{
+        inotify::Watches,
+        tmpfs::{Options, Store, Tmpfs},
+    },
     kernel::Kernel,
 };
 
@@ -17,6 +20,8 @@ pub struct Vfs {
     pub dentries: Arc<DentryCache>,
     /// Advisory locks of all files.
     pub locks: Arc<Locks>,
+    /// Who watches which file.
+    pub watches: Arc<Watches>,
     next_minor: AtomicU32,
     memory_files: Once<(Arc<Store>, Arc<Mount>)>,
 }
@@ -43,6 +48,7 @@ impl Default for Vfs {
         Self {
             dentries: Arc::default(),
             locks: Arc::default(),
+            watches: Arc::default(),
             next_minor: AtomicU32::new(1),
             memory_files: Once::new(),
         }

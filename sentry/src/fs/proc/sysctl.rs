@@ -4,7 +4,10 @@
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 use crate::{
-    fs::pseudo::Entry,
+    fs::{
+        inotify::{MAX_EVENTS, MAX_INSTANCES, MAX_WATCHES},
+        pseudo::Entry,
+    },
     kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random},
 };
 
@@ -26,9 +29,9 @@ const FS: &[Entry<()>] = &[
     Entry::directory(
         "inotify",
         &[
-            Entry::text("max_queued_events", "16384\n"),
-            Entry::text("max_user_instances", "128\n"),
-            Entry::text("max_user_watches", "1048576\n"),
+            Entry::file("max_queued_events", |(), _| Ok(number(MAX_EVENTS))),
+            Entry::file("max_user_instances", |(), _| Ok(number(MAX_INSTANCES))),
+            Entry::file("max_user_watches", |(), _| Ok(number(MAX_WATCHES))),
         ],
     ),
     Entry::text("nr_open", "1048576\n"),
@@ -104,6 +107,10 @@ const VM: &[Entry<()>] = &[
     Entry::text("overcommit_ratio", "50\n"),
     Entry::text("swappiness", "0\n"),
 ];
+
+fn number(value: usize) -> Vec<u8> {
+    format!("{value}\n").into_bytes()
+}
 
 fn line(mut text: Vec<u8>) -> Vec<u8> {
     text.push(b'\n');

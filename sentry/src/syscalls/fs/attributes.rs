@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     kernel::{Current, Resource},
     mm::UserAddress,
     syscalls::{FileDescriptor, SyscallResult},
@@ -315,6 +316,7 @@ pub async fn fallocate(
         return Err(Errno::EFBIG);
     }
     open.file.allocate(mode, offset, length).await?;
+    open.tell(Events::MODIFY);
     Ok(0)
 }
 

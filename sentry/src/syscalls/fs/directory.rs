@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{Names, place, place_of};
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     kernel::{Capabilities, Current},
     mm::UserAddress,
     syscalls::{FileDescriptor, SyscallResult},
@@ -77,6 +78,7 @@ async fn read_entries(
     let (bytes, next) = collect(&open, room, encode).await?;
     current.mm.copy_out(buffer, &bytes).await?;
     *open.offset().lock() = next;
+    open.tell(Events::ACCESS);
     Ok(bytes.len() as u64)
 }
 

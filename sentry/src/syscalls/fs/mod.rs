@@ -3,6 +3,7 @@
 pub mod attributes;
 pub mod descriptors;
 pub mod directory;
+pub mod inotify;
 pub mod io_control;
 pub mod locks;
 pub mod memfd;

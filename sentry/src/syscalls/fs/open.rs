@@ -231,7 +231,10 @@ async fn open_request(
                 .wait(WaitReason::Stream, None, opening)
                 .await
                 .map_err(|_| Errno::ERESTARTSYS)??;
-            OpenFile::new(file, Some(path), operations::status_flags(request.flags))
+            let flags = operations::status_flags(request.flags);
+            let open = OpenFile::new(file, Some(path), flags);
+            open.tell_opened(&current.kernel.vfs.watches);
+            open
         }
     };
     install(current, open, request.flags.contains(OpenFlags::CLOSE_ON_EXEC))

@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use super::vectors::buffers;
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     io::Limited,
     kernel::{Capabilities, Current, Resource},
     mm::{UserAddress, UserBuffers},
@@ -230,7 +231,7 @@ async fn read_into(
         return Err(Errno::EBADF);
     }
     let outcome = current.read_file(open, offset, &mut buffers, blocking).await;
-    current.task.accounting.count_read(outcome.unwrap_or(0));
+    note_read(current, open, outcome.unwrap_or(0));
     Ok(outcome? as u64)
 }
 
@@ -250,8 +251,24 @@ async fn write_from(
     } else {
         current.write_file(open, offset, &mut buffers, blocking).await
     };
-    current.task.accounting.count_written(outcome.unwrap_or(0));
+    note_written(current, open, outcome.unwrap_or(0));
     Ok(outcome? as u64)
+}
+
+/// Counts a call that has read `count` bytes, and tells those who watch the file.
+pub(super) fn note_read(current: &Current, open: &OpenFile, count: usize) {
+    current.task.accounting.count_read(count);
+    if count > 0 {
+        open.tell(Events::ACCESS);
+    }
+}
+
+/// Counts a call that has written `count` bytes, and tells those who watch the file.
+pub(super) fn note_written(current: &Current, open: &OpenFile, count: usize) {
+    current.task.accounting.count_written(count);
+    if count > 0 {
+        open.tell(Events::MODIFY);
+    }
 }
 
 /// Writes to a regular file as far as RLIMIT_FSIZE lets it; takes its set-id bits.

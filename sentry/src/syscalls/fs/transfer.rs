@@ -3,7 +3,10 @@
 
 use alloc::{sync::Arc, vec};
 
-use super::vectors::buffers;
+use super::{
+    read_write::{note_read, note_written},
+    vectors::buffers,
+};
 use crate::{
     errno::{Errno, Result},
     fs::pipe::PipeEnd,
@@ -206,6 +209,9 @@ async fn transfer(
             Err(errno) => return Err(errno),
         }
     }
+    let total = usize::try_from(moved).unwrap_or(usize::MAX);
+    note_read(current, &source.open, total);
+    note_written(current, &target.open, total);
     source.finish(current).await?;
     target.finish(current).await?;
     Ok(moved)

@@ -2,6 +2,7 @@
 
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     vfs::{
         AccessMode, AttributeChange, Attributes, FileKind, MountFlags, Path, Timestamp,
         WalkContext, permission,
@@ -57,7 +58,8 @@ pub async fn change_mode(context: &WalkContext<'_>, path: &Path, permissions: u1
     }
     let credentials = context.caller.credentials;
     let permissions = permission::of_chmod(credentials, &attributes, permissions & 0o7777)?;
-    set(path, AttributeChange { permissions: Some(permissions), ..Default::default() }).await
+    let change = AttributeChange { permissions: Some(permissions), ..Default::default() };
+    set(context, path, change).await
 }
 
 /// chown(2); what is `None` stays.
@@ -73,7 +75,7 @@ pub async fn change_owner(
     path.mount.check_writable()?;
     let attributes = path.inode().attributes().await?;
     let change = permission::of_chown(context.caller.credentials, &attributes, uid, gid)?;
-    set(path, change).await
+    set(context, path, change).await
 }
 
 /// utimensat(2): sets the times of last access and modification.
@@ -109,7 +111,7 @@ pub async fn set_times(
         modified: time(modified),
         ..Default::default()
     };
-    set(path, change).await
+    set(context, path, change).await
 }
 
 /// truncate(2).
@@ -140,9 +142,12 @@ pub(crate) async fn set_size(
         modified: Some(Timestamp::from_nanoseconds(now)),
         ..Default::default()
     };
-    set(path, change).await
+    set(context, path, change).await
 }
 
-async fn set(path: &Path, change: AttributeChange) -> Result<()> {
-    path.inode().set_attributes(change).await.map(|_| ())
+async fn set(context: &WalkContext<'_>, path: &Path, change: AttributeChange) -> Result<()> {
+    let events = if change.size.is_some() { Events::MODIFY } else { Events::ATTRIB };
+    path.inode().set_attributes(change).await?;
+    context.caller.kernel.vfs.watches.tell(&path.dentry, events);
+    Ok(())
 }

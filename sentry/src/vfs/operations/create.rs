@@ -5,6 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use super::{check_changeable, lookup_optional};
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     kernel::Capabilities,
     vfs::{
         Dentry, FileKind, Last, NewInode, NewNode, Path, WalkContext, WalkFlags, permission,
@@ -36,7 +37,10 @@ pub(super) async fn create_child(
     let parent = check_changeable(context, directory).await?;
     let new = new_inode(context, &parent, node, permissions);
     let inode = dentry.inode.create(name, new).await?;
-    Ok(Created::New(dentry.add(name, inode)))
+    let is_directory = inode.kind() == FileKind::Directory;
+    let child = dentry.add(name, inode);
+    context.caller.kernel.vfs.watches.tell_entry(dentry, name, Events::CREATE, is_directory);
+    Ok(Created::New(child))
 }
 
 /// The identity of a new inode in a directory with attributes `parent`.
@@ -166,5 +170,8 @@ pub async fn link(
     }
     dentry.inode.link(&name, target.inode()).await?;
     dentry.add(&name, target.inode().clone());
+    let watches = &context.caller.kernel.vfs.watches;
+    watches.tell_unlinked(&target.dentry, false);
+    watches.tell_entry(dentry, &name, Events::CREATE, false);
     Ok(())
 }

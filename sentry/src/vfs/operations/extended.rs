@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     kernel::Capabilities,
     vfs::{AccessMode, Attributes, FileKind, Path, WalkContext, XattrMode, permission},
 };
@@ -42,7 +43,9 @@ pub async fn set_xattr(
     path.mount.check_writable()?;
     let attributes = path.inode().attributes().await?;
     check_right(context, &attributes, name, AccessMode::WRITE)?;
-    path.inode().set_xattr(name, value, mode).await
+    path.inode().set_xattr(name, value, mode).await?;
+    context.caller.kernel.vfs.watches.tell(&path.dentry, Events::ATTRIB);
+    Ok(())
 }
 
 /// listxattr(2): the names the caller may see.
@@ -66,7 +69,9 @@ pub async fn remove_xattr(context: &WalkContext<'_>, path: &Path, name: &[u8]) -
     path.mount.check_writable()?;
     let attributes = path.inode().attributes().await?;
     check_right(context, &attributes, name, AccessMode::WRITE)?;
-    path.inode().remove_xattr(name).await
+    path.inode().remove_xattr(name).await?;
+    context.caller.kernel.vfs.watches.tell(&path.dentry, Events::ATTRIB);
+    Ok(())
 }
 
 fn check_name(name: &[u8]) -> Result<()> {

@@ -216,7 +216,9 @@ async fn open_unchecked(
         outcome => outcome?,
     };
     let path = (!is_anonymous(&path)).then_some(path);
-    Ok(Opened::File(OpenFile::new(file, path, status_flags(flags))))
+    let open = OpenFile::new(file, path, status_flags(flags));
+    open.tell_opened(&context.caller.kernel.vfs.watches);
+    Ok(Opened::File(open))
 }
 
 /// The flags that stay with the description (F_GETFL).

@@ -3,6 +3,7 @@
 use super::{check_changeable, check_removable};
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Events,
     vfs::{FileKind, Last, Path, WalkContext, WalkFlags, lookup_child, walk_parent},
 };
 
@@ -26,8 +27,12 @@ pub async fn unlink(context: &WalkContext<'_>, start: &Path, name: &[u8]) -> Res
         return Err(Errno::ENOTDIR);
     }
     check_removable(context, &attributes, &victim).await?;
+    let watches = &context.caller.kernel.vfs.watches;
+    let is_last = !watches.is_empty() && victim.inode.attributes().await?.links <= 1;
     dentry.inode.unlink(&name, &victim.inode).await?;
     dentry.remove(&victim);
+    watches.tell_unlinked(&victim, is_last);
+    watches.tell_entry(dentry, &name, Events::DELETE, false);
     Ok(())
 }
 
@@ -56,5 +61,8 @@ pub async fn remove_directory(context: &WalkContext<'_>, start: &Path, name: &[u
     dentry.inode.remove_directory(&name, &victim.inode).await?;
     dentry.remove(&victim);
     victim.forget_descendants();
+    let watches = &context.caller.kernel.vfs.watches;
+    watches.tell_unlinked(&victim, true);
+    watches.tell_entry(dentry, &name, Events::DELETE, true);
     Ok(())
 }

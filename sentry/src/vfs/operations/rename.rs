@@ -5,6 +5,7 @@ use alloc::{sync::Arc, vec::Vec};
 use super::{check_changeable, check_removable, lookup_optional};
 use crate::{
     errno::{Errno, Result},
+    fs::inotify::Move,
     vfs::{
         AccessMode, Dentry, FileKind, Last, Path, RenameMode, SleepGuard, WalkContext, WalkFlags,
         lookup_child, permission, walk_parent,
@@ -57,15 +58,36 @@ pub async fn rename(
         Some(directory) => Some(directory.changes.lock().await),
         None => None,
     };
+    let watches = &context.caller.kernel.vfs.watches;
+    let replaces_last = match &target {
+        Some(target) if !watches.is_empty() => is_last_name(target).await?,
+        _ => false,
+    };
     from.inode.rename(&old.name, &to.inode, &new.name, mode).await?;
+    let ends = [(from, &*old.name), (to, &*new.name)];
+    watches.tell_moved(&Move { from: ends[0], to: ends[1], moved: &source });
     match &target {
-        Some(target) if mode == RenameMode::Exchange => Dentry::exchange(&source, target),
-        _ => from.rename(&source, to, &new.name),
+        Some(target) if mode == RenameMode::Exchange => {
+            Dentry::exchange(&source, target);
+            watches.tell_moved(&Move { from: ends[1], to: ends[0], moved: target });
+        }
+        target => {
+            from.rename(&source, to, &new.name);
+            if let Some(target) = target {
+                watches.tell_unlinked(target, replaces_last);
+            }
+        }
     }
     if let Some(directory) = replaced {
         directory.forget_descendants();
     }
     Ok(())
+}
+
+/// Whether the file is gone when this name of it is.
+async fn is_last_name(dentry: &Arc<Dentry>) -> Result<bool> {
+    let attributes = dentry.inode.attributes().await?;
+    Ok(attributes.kind == FileKind::Directory || attributes.links <= 1)
 }
 
 async fn side(context: &WalkContext<'_>, start: &Path, name: &[u8]) -> Result<Side> {
