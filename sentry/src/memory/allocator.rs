@@ -31,6 +31,10 @@ const SMALLEST_RELEASED_ORDER: u8 = 4;
 /// Free frames that stay backed by the host for quick reuse: 64 MiB, or 1/8 of small memories.
 const KEPT_FRAMES: usize = 16 << 10;
 
+/// Frames that caches are asked for at once. More than are needed, so that not each allocation has
+/// to ask; few enough that a short shortage leaves the caches almost as they were.
+const RECLAIM_BATCH: usize = 64;
+
 /// Gives frames back when they run out: a cache of what can be read again.
 pub trait Reclaim: Send + Sync {
     /// Drops up to `count` frames that nobody else uses; returns how many. Called with locks of
@@ -101,10 +105,17 @@ impl FrameAllocator {
     /// # Errors
     /// ENOMEM if there are none.
     pub fn allocate(self: &Arc<Self>, order: u8) -> Result<FrameRun> {
-        self.take(order, |frame| {
-            // A frame that is not memory cannot come out of the buddy system.
-            let _ = self.memory().zero(frame.address(), PAGE_SIZE);
-        })
+        Ok(self.hand_out(self.take_block(order)?, order, |frame| self.zero(frame)))
+    }
+
+    /// The same, but only as far as memory is free: for what would be nice to have, which is not
+    /// worth what caches hold.
+    ///
+    /// # Errors
+    /// As [`Self::allocate`].
+    pub fn allocate_free(self: &Arc<Self>, order: u8) -> Result<FrameRun> {
+        let block = self.buddy.lock().allocate(order.min(MAX_ORDER)).ok_or(Errno::ENOMEM)?;
+        Ok(self.hand_out(block, order.min(MAX_ORDER), |frame| self.zero(frame)))
     }
 
     /// The same with arbitrary contents, which may be another process's: the caller overwrites
@@ -113,7 +124,7 @@ impl FrameAllocator {
     /// # Errors
     /// As [`Self::allocate`].
     pub fn allocate_for_overwrite(self: &Arc<Self>, order: u8) -> Result<FrameRun> {
-        self.take(order, |_| {})
+        Ok(self.hand_out(self.take_block(order)?, order, |_| {}))
     }
 
     /// Takes one zeroed frame.
@@ -209,10 +220,15 @@ impl FrameAllocator {
         self.states.get(frame.0 as usize)
     }
 
-    /// Takes a block, gives each of its frames one reference, and calls `clean` on those whose
-    /// contents are not known to be zero.
-    fn take(self: &Arc<Self>, order: u8, clean: impl Fn(Frame)) -> Result<FrameRun> {
-        let first = Frame(self.take_block(order)?);
+    fn zero(&self, frame: Frame) {
+        // A frame that is not memory cannot come out of the buddy system.
+        let _ = self.memory().zero(frame.address(), PAGE_SIZE);
+    }
+
+    /// Gives each frame of a block one reference, and calls `clean` on those whose contents are
+    /// not known to be zero.
+    fn hand_out(self: &Arc<Self>, block: u32, order: u8, clean: impl Fn(Frame)) -> FrameRun {
+        let first = Frame(block);
         let mut used = 0;
         for frame in (0..1 << order).map(|index| first.offset(index)) {
             let Some(state) = self.state(frame) else {
@@ -224,7 +240,7 @@ impl FrameAllocator {
             }
         }
         self.forget_used(used);
-        Ok(FrameRun::new(self.clone(), first, 1 << order))
+        FrameRun::new(self.clone(), first, 1 << order)
     }
 
     fn take_block(&self, order: u8) -> Result<u32> {
@@ -237,7 +253,7 @@ impl FrameAllocator {
             if let Some(block) = block {
                 return Ok(block);
             }
-            if self.reclaim(1 << order) == 0 {
+            if self.reclaim(RECLAIM_BATCH.max(1 << order)) == 0 {
                 return Err(Errno::ENOMEM);
             }
         }

@@ -71,7 +71,7 @@ pub trait Platform: Send + Sync {
     fn user_address_limit(&self) -> u64;
 
     /// Number of pages worth mapping at once around a fault; a power of two. Large where a fault
-    /// or a mapping is expensive.
+    /// or a mapping is expensive. Memory that is touched in sequence is mapped in larger runs.
     fn fault_around_pages(&self) -> usize;
 
     /// Makes an empty address space whose page table has its root in `root`.

@@ -90,14 +90,14 @@ impl Mm {
         if state.vmas.find(page).is_none() {
             state.grow_stack(page)?;
         }
-        let State { vmas, table, .. } = &mut *state;
+        let State { vmas, table, windows, .. } = &mut *state;
         let vma = vmas.find(page).ok_or(Fault::NotMapped)?;
         let entry = table.get(page);
         let access = access.unwrap_or_else(|| likely_access(vma, entry));
         if !vma.permits(access) {
             return Err(Fault::NotPermitted.into());
         }
-        let window = self.window(vma, page);
+        let window = windows.choose(page, &vma.range, self.platform.fault_around_pages());
         let request = Request { vma, page, window, is_write: access == Access::Write };
         self.serve(table, &request, entry)
     }
@@ -128,16 +128,8 @@ impl Mm {
         Ok(())
     }
 
-    /// The pages to bring in with `page`: an aligned run, as far as it lies in the area.
-    fn window(&self, vma: &Vma, page: u64) -> Range<u64> {
-        // A leaf table maps 512 pages.
-        let length =
-            (self.platform.fault_around_pages().clamp(1, 512) as u64 * PAGE).next_power_of_two();
-        let start = page & !(length - 1);
-        start.max(vma.range.start)..(start + length).min(vma.range.end)
-    }
-
     /// Private zeros: contiguous frames for the whole window if it is empty and there are some.
+    /// Only the page that is needed is worth what caches hold.
     fn bring_in_zeros(&self, table: &mut PageTable, request: &Request<'_>) -> Result<()> {
         let Request { vma, page, window, .. } = request;
         let mut is_empty = true;
@@ -146,16 +138,16 @@ impl Mm {
         let entry = |frame| Entry::new(frame, vma.protection, true);
         if is_empty && pages.is_power_of_two() {
             let order = pages.trailing_zeros();
-            if let Ok(run) = self.frames.allocate(u8::try_from(order).unwrap_or(u8::MAX)) {
+            if let Ok(run) = self.frames.allocate_free(u8::try_from(order).unwrap_or(u8::MAX)) {
                 return set_run(table, window.start, run, entry);
             }
         }
         table.set(*page, entry(self.frames.allocate_one()?.into_frame()))?;
         for address in window.clone().step_by(PAGE_SIZE) {
             if table.get(address).is_empty()
-                && let Ok(frame) = self.frames.allocate_one()
+                && let Ok(run) = self.frames.allocate_free(0)
             {
-                table.set(address, entry(frame.into_frame()))?;
+                table.set(address, entry(run.into_first().into_frame()))?;
             }
         }
         Ok(())

@@ -11,6 +11,7 @@ mod announce;
 mod brk;
 mod cache_events;
 mod fault;
+mod fault_window;
 mod fork;
 mod layout;
 mod lock;
@@ -34,6 +35,7 @@ use core::ops::Range;
 
 use spin::RwLock;
 
+use self::fault_window::FaultWindows;
 use super::{
     page_table::{Entry, PageTable},
     vma::{Vma, VmaFlags, VmaMap, VmaSource},
@@ -67,6 +69,7 @@ pub(super) struct State {
     pub(super) table: PageTable,
     layout: Layout,
     limits: Limits,
+    windows: FaultWindows,
     /// New areas are locked (mlockall(2), MCL_FUTURE).
     lock_future: bool,
 }
@@ -99,7 +102,14 @@ impl Mm {
             platform,
             frames,
             space,
-            state: RwLock::new(State { vmas, table, layout, limits, lock_future: false }),
+            state: RwLock::new(State {
+                vmas,
+                table,
+                layout,
+                limits,
+                windows: FaultWindows::default(),
+                lock_future: false,
+            }),
         }))
     }
 

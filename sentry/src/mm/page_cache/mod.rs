@@ -85,6 +85,8 @@ struct State {
     /// The address spaces that map or mapped the file.
     mappers: BTreeMap<u64, Weak<Mm>>,
     is_reclaimer: bool,
+    /// Where the search for pages to give up goes on, so that all are looked at in turn.
+    reclaim_from: u64,
 }
 
 impl PageCache {
@@ -106,6 +108,7 @@ impl PageCache {
                 readahead: Readahead::default(),
                 mappers: BTreeMap::new(),
                 is_reclaimer: false,
+                reclaim_from: 0,
             }),
             fetched: WaitQueue::new(),
         })
@@ -173,15 +176,20 @@ impl PageCache {
 impl Reclaim for PageCache {
     fn reclaim(&self, count: usize) -> usize {
         let Some(mut state) = self.state.try_lock() else { return 0 };
-        let mut reclaimed = 0;
-        state.pages.remove(&(0..u64::MAX), |_, frame, dirty| {
-            let drop = reclaimed < count && !dirty && self.frames.count(frame) == 1;
-            if drop {
+        let start = state.reclaim_from;
+        let evict = |frame, dirty: bool| {
+            let unused = !dirty && self.frames.count(frame) == 1;
+            if unused {
                 self.frames.release(frame);
-                reclaimed += 1;
             }
-            drop
-        });
+            unused
+        };
+        let (mut reclaimed, mut stop) = state.pages.evict(&(start..u64::MAX), count, evict);
+        if reclaimed < count {
+            let (more, end) = state.pages.evict(&(0..start), count - reclaimed, evict);
+            (reclaimed, stop) = (reclaimed + more, end);
+        }
+        state.reclaim_from = stop;
         reclaimed
     }
 

@@ -3,6 +3,8 @@
 use alloc::{boxed::Box, collections::BTreeMap};
 use core::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::memory::Frame;
 
 const CHUNK: u64 = 64;
@@ -52,6 +54,12 @@ fn mask(chunk: u64, range: &Range<u64>) -> u64 {
     below(range.end) & !below(range.start)
 }
 
+/// Numbers of the chunks that hold pages in `range`.
+fn chunks_of(range: &Range<u64>) -> Range<u64> {
+    let first = range.start / CHUNK;
+    first..range.end.div_ceil(CHUNK).max(first)
+}
+
 impl Pages {
     /// Number of resident pages.
     pub const fn resident(&self) -> u64 {
@@ -88,6 +96,40 @@ impl Pages {
             }
         });
         self.resident = resident;
+    }
+
+    /// Removes up to `limit` of the resident pages in `range` for which `evict(frame, dirty)` says
+    /// so; returns how many, and where it stopped.
+    pub fn evict(
+        &mut self,
+        range: &Range<u64>,
+        limit: usize,
+        mut evict: impl FnMut(Frame, bool) -> bool,
+    ) -> (usize, u64) {
+        let mut count = 0;
+        let mut stop = range.end;
+        let mut unused = SmallVec::<[u64; 8]>::new();
+        'search: for (&number, chunk) in self.chunks.range_mut(chunks_of(range)) {
+            for index in bits(chunk.resident & mask(number, range)).map(|it| number * CHUNK + it) {
+                if count == limit {
+                    stop = index;
+                    break 'search;
+                }
+                if evict(chunk.frames[slot(index)], chunk.dirty & bit(index) != 0) {
+                    chunk.resident &= !bit(index);
+                    chunk.dirty &= !bit(index);
+                    count += 1;
+                }
+            }
+            if chunk.is_unused() {
+                unused.push(number);
+            }
+        }
+        self.resident -= count as u64;
+        for number in unused {
+            self.chunks.remove(&number);
+        }
+        (count, stop)
     }
 
     /// Marks page `index` dirty if it is resident.
@@ -140,7 +182,7 @@ impl Pages {
 
     /// Visits the chunks that overlap `range`, and drops those that are empty afterwards.
     fn for_each_chunk(&mut self, range: &Range<u64>, mut visit: impl FnMut(u64, &mut Chunk, u64)) {
-        let chunks = range.start / CHUNK..range.end.div_ceil(CHUNK).max(range.start / CHUNK);
+        let chunks = chunks_of(range);
         let mut unused = false;
         for (&number, chunk) in self.chunks.range_mut(chunks.clone()) {
             visit(number, chunk, mask(number, range));
@@ -152,8 +194,7 @@ impl Pages {
     }
 
     fn next(&self, range: &Range<u64>, bitmap: impl Fn(&Chunk) -> u64) -> Option<u64> {
-        let chunks = range.start / CHUNK..range.end.div_ceil(CHUNK).max(range.start / CHUNK);
-        self.chunks.range(chunks).find_map(|(&number, chunk)| {
+        self.chunks.range(chunks_of(range)).find_map(|(&number, chunk)| {
             let position = bits(bitmap(chunk) & mask(number, range)).next()?;
             Some(number * CHUNK + position)
         })
@@ -180,7 +221,7 @@ mod tests {
     proptest! {
         #[test]
         fn behaves_like_a_map(
-            steps in proptest::collection::vec((0..4_u8, 0..200_u64, 0..200_u64), 1..100),
+            steps in proptest::collection::vec((0..5_u8, 0..200_u64, 0..200_u64), 1..100),
         ) {
             let mut pages = Pages::default();
             let mut model: BTreeMap<u64, bool> = BTreeMap::new();
@@ -198,6 +239,15 @@ mod tests {
                     2 => {
                         pages.mark_clean(a);
                         model.entry(a).and_modify(|dirty| *dirty = false);
+                    }
+                    3 => {
+                        let clean = |(_, dirty): &(&u64, &bool)| !**dirty;
+                        let in_range = model.range(range.clone()).filter(clean);
+                        let expected: Vec<u64> = in_range.map(|(&index, _)| index).take(3).collect();
+                        let (count, stop) = pages.evict(&range, 3, |_, dirty| !dirty);
+                        prop_assert_eq!(count, expected.len());
+                        prop_assert!(expected.iter().all(|&index| index < stop));
+                        model.retain(|index, _| !expected.contains(index));
                     }
                     _ => {
                         // Keeps the dirty ones.

@@ -299,6 +299,26 @@ fn clean_unmapped_pages_give_way_under_pressure() {
 }
 
 #[test]
+fn faults_take_little_of_what_is_cached() {
+    let rig = backed(240);
+    rig.platform.set_fault_around_pages(16);
+    let mm = rig.mm();
+    let request = |pages| MapRequest::new(pages * PAGE, RW, MapSource::Anonymous);
+    let scattered = mm.map(request(200)).unwrap();
+    for start in (0..240).step_by(8) {
+        now(rig.cache.fetch(start * PAGE, 8 * PAGE_SIZE)).unwrap();
+    }
+    let held: Vec<_> = core::iter::from_fn(|| rig.frames.allocate_free(0).ok()).collect();
+    let before = rig.cache.resident_pages();
+    mm.try_fault(scattered, Some(Access::Write)).ok().unwrap();
+    // One batch for the page and its tables.
+    assert!(rig.cache.resident_pages() >= before - 64);
+    // What was given up last is not what is given up next.
+    assert!(rig.cache.is_resident(before - 1));
+    drop(held);
+}
+
+#[test]
 fn nothing_outlives_the_cache() {
     let rig = backed(20);
     let free = rig.frames.free_frames();
