@@ -158,6 +158,11 @@ impl Mm {
         let Request { vma, page, ref window, is_write } = *request;
         let Some((cache, offset)) = vma.cache_at(page) else { return Ok(()) };
         let index = offset / PAGE;
+        if vma.is_shared_anonymous()
+            && let Some((_, start)) = vma.cache_at(window.start)
+        {
+            cache.fill_holes(&(start / PAGE..start / PAGE + page_count(window) as u64));
+        }
         let frame = cache.page_for_fault(index).map_err(|miss| match miss {
             PageMiss::PastEnd => Fault::BusError.into(),
             PageMiss::OutOfMemory => Fault::OutOfMemory.into(),

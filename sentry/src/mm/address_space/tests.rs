@@ -134,6 +134,20 @@ fn shared_anonymous_memory_stays_shared_after_fork() {
 }
 
 #[test]
+fn shared_anonymous_memory_is_brought_in_in_runs() {
+    let rig = rig();
+    rig.platform.set_fault_around_pages(8);
+    let request = MapRequest::new(64 * PAGE, RW, MapSource::SharedAnonymous);
+    let address = rig.mm.map(request).unwrap();
+    rig.platform.take_calls();
+    let page = (address + 31 * PAGE) & !(8 * PAGE - 1);
+    store(&rig.mm, page + PAGE, 7);
+    let calls = rig.platform.take_calls();
+    assert!(matches!(calls[..], [Call::Map { pages: 8, .. }]), "{calls:?}");
+    assert_eq!((load(&rig.mm, page), load(&rig.mm, page + PAGE)), (0, 7));
+}
+
+#[test]
 fn protection_is_checked_and_narrowed() {
     let rig = rig();
     let address = rig.map(3, RW);

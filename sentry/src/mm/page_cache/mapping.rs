@@ -42,6 +42,29 @@ impl PageCache {
         }
     }
 
+    /// Fills the holes in `range` with zeros as far as memory is free, in one run if all of it is
+    /// a hole. Only for memory that has no other view: in a file, holes can be told from zeros.
+    pub fn fill_holes(&self, range: &Range<u64>) {
+        let mut state = self.state.lock();
+        let range = range.start..range.end.min(self.size().div_ceil(PAGE));
+        let pages = range.end.saturating_sub(range.start);
+        if pages.is_power_of_two() && state.pages.next_resident(&range).is_none() {
+            let order = u8::try_from(pages.trailing_zeros()).unwrap_or(u8::MAX);
+            if let Ok(run) = self.frames.allocate_free(order) {
+                range
+                    .zip(run)
+                    .for_each(|(index, frame)| drop(self.insert(&mut state, index, frame)));
+                return;
+            }
+        }
+        for index in range {
+            if state.pages.get(index).is_none() {
+                let Ok(run) = self.frames.allocate_free(0) else { return };
+                self.insert(&mut state, index, run.into_first());
+            }
+        }
+    }
+
     /// Calls `take` for each resident page in `range`; it says whether it took over a reference to
     /// the frame, which was added for it.
     pub fn for_each_resident(&self, range: &Range<u64>, mut take: impl FnMut(u64, Frame) -> bool) {

@@ -113,6 +113,11 @@ impl Vma {
         }
     }
 
+    /// Whether it is memory of no file that is shared with children.
+    pub fn is_shared_anonymous(&self) -> bool {
+        matches!(self.source, VmaSource::Cache { file: None, .. }) && !self.is_private()
+    }
+
     /// The part of the area in `range`, which must overlap it.
     pub fn slice(&self, range: &Range<u64>) -> Self {
         let mut part = self.clone();
