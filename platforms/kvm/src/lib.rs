@@ -7,8 +7,8 @@
 #![allow(unsafe_code, reason = "platform crate: guest memory and KVM ioctls")]
 
 mod config;
-mod counters;
 mod cpuid;
+mod exits;
 mod image;
 mod interrupts;
 mod layout;
@@ -19,7 +19,7 @@ pub mod self_test;
 mod vcpu;
 
 pub use config::{Config, DeviceWindow, Error};
-pub use counters::ExitCounts;
+pub use exits::{ExitCounts, TOTAL as TOTAL_EXITS};
 pub use image::is_present as has_image;
 pub use machine::{Machine, Stopper};
 pub use vcpu::VcpuEnd;

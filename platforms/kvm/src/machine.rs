@@ -25,7 +25,7 @@ use zerocopy::IntoBytes;
 
 use crate::{
     config::{Config, Error},
-    counters::ExitCounts,
+    exits::{ExitCounter, ExitCounts},
     image::{self, Loaded},
     interrupts,
     layout::Layout,
@@ -38,7 +38,7 @@ use crate::{
 pub struct Machine {
     vcpus: Mutex<Vec<Option<Vcpu>>>,
     vcpu_count: u16,
-    counts: ExitCounts,
+    exit_counters: Vec<ExitCounter>,
     stopper: Stopper,
     _events: Vec<EventFd>,
     _vm: VmFd,
@@ -82,12 +82,12 @@ impl Machine {
         let mut events = interrupts::connect_doorbells(&vm, config.kicks)?;
         events.extend(interrupts::connect_calls(&vm, config.calls)?);
         let vcpus = (0..vcpu_count)
-            .map(|index| Vcpu::new(&kvm, &vm, index, image.entry).map(Some))
-            .collect::<Result<_, _>>()?;
+            .map(|index| Vcpu::new(&kvm, &vm, index, image.entry))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            vcpus: Mutex::new(vcpus),
+            exit_counters: vcpus.iter().filter_map(Vcpu::exit_counter).collect(),
+            vcpus: Mutex::new(vcpus.into_iter().map(Some).collect()),
             vcpu_count,
-            counts: ExitCounts::default(),
             stopper: Stopper(Arc::new(StopState {
                 requested: AtomicBool::new(false),
                 running: Mutex::new(Vec::new()),
@@ -103,9 +103,11 @@ impl Machine {
         self.vcpu_count
     }
 
-    /// Exits so far.
-    pub const fn exit_counts(&self) -> &ExitCounts {
-        &self.counts
+    /// Exits of all vCPUs so far; empty if this kernel does not count them.
+    pub fn exit_counts(&self) -> ExitCounts {
+        let mut sum = ExitCounts::default();
+        self.exit_counters.iter().for_each(|counter| counter.add_to(&mut sum));
+        sum
     }
 
     /// For stopping it.
@@ -122,7 +124,7 @@ impl Machine {
             return VcpuEnd::Failed(format!("vCPU {index} does not exist or has run already"));
         };
         let registration = self.stopper.register(&mut vcpu);
-        let end = vcpu.run(&self.counts, &self.stopper.0.requested, log);
+        let end = vcpu.run(&self.stopper.0.requested, log);
         self.stopper.unregister(registration);
         end
     }

@@ -6,7 +6,7 @@ use guest_abi::kvm::{BOOT_PAGE_TABLES, HALT_PORT, LOG_PORT, PANIC_PORT, stack_to
 use kvm_bindings::{KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_segment};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 
-use crate::{config::Error, counters::ExitCounts, cpuid};
+use crate::{config::Error, cpuid, exits::ExitCounter};
 
 /// Longest line of the emergency log that is kept.
 const MAX_LOG_LINE: usize = 1024;
@@ -48,30 +48,30 @@ impl Vcpu {
         Ok(Self { fd })
     }
 
+    /// What counts its exits, if this kernel does.
+    pub fn exit_counter(&self) -> Option<ExitCounter> {
+        ExitCounter::of(&self.fd)
+    }
+
     /// Address of the byte that makes KVM_RUN return at once.
     pub fn immediate_exit(&mut self) -> *mut u8 {
         &raw mut self.fd.get_kvm_run().immediate_exit
     }
 
     /// Runs it until it ends, `stop` is set, or it cannot go on. Log lines go to `log`.
-    pub fn run(&mut self, counts: &ExitCounts, stop: &AtomicBool, log: &dyn Fn(&str)) -> VcpuEnd {
+    pub fn run(&mut self, stop: &AtomicBool, log: &dyn Fn(&str)) -> VcpuEnd {
         let mut line = Vec::new();
         loop {
             if stop.load(Ordering::SeqCst) {
                 return VcpuEnd::Stopped;
             }
             match self.fd.run() {
-                Ok(VcpuExit::IoOut(LOG_PORT, bytes)) => {
-                    counts.count("log");
-                    collect_lines(&mut line, bytes, log);
-                }
+                Ok(VcpuExit::IoOut(LOG_PORT, bytes)) => collect_lines(&mut line, bytes, log),
                 Ok(VcpuExit::IoOut(HALT_PORT, _)) => return VcpuEnd::Halted,
                 Ok(VcpuExit::IoOut(PANIC_PORT, _)) => return VcpuEnd::Panicked,
-                Ok(VcpuExit::Intr) => counts.count("interrupted"),
+                Ok(VcpuExit::Intr) => {}
                 Ok(exit) => return VcpuEnd::Failed(format!("unexpected exit {exit:?}")),
-                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {
-                    counts.count("interrupted");
-                }
+                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => {}
                 Err(error) => return VcpuEnd::Failed(format!("KVM_RUN: {error}")),
             }
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use guest_abi::boot::BootInfo;
-use platform_kvm::{Machine, VcpuEnd};
+use platform_kvm::{ExitCounts, Machine, VcpuEnd};
 use platform_ptrace::PtracePlatform;
 use sentry::{kernel, platform::ExecutorId};
 
@@ -31,6 +31,7 @@ pub struct Executors {
     ended: Doorbell,
     /// Nothing is ever sent: it disconnects when all executors have ended.
     running: Receiver<()>,
+    machine: Option<Arc<Machine>>,
 }
 
 /// Held by each executor; its drop tells that the executor has ended, even by a panic.
@@ -87,8 +88,9 @@ impl Executors {
     /// If a thread cannot be started.
     pub fn start_kvm(machine: Machine) -> Result<Self> {
         let machine = Arc::new(machine);
-        let stopper = machine.stopper();
-        Self::start(machine.vcpu_count(), Box::new(move || stopper.stop()), move |vcpu| {
+        let (stopper, kept) = (machine.stopper(), machine.clone());
+        let stop = Box::new(move || stopper.stop());
+        let executors = Self::start(machine.vcpu_count(), stop, move |vcpu| {
             match machine.run_vcpu(vcpu, &|line| report(line)) {
                 VcpuEnd::Halted | VcpuEnd::Stopped => {}
                 VcpuEnd::Panicked => machine.stopper().stop(),
@@ -97,7 +99,8 @@ impl Executors {
                     machine.stopper().stop();
                 }
             }
-        })
+        })?;
+        Ok(Self { machine: Some(kept), ..executors })
     }
 
     fn start(
@@ -120,12 +123,17 @@ impl Executors {
                 })
                 .map_err(cannot_start)?;
         }
-        Ok(Self { stop, ended, running })
+        Ok(Self { stop, ended, running, machine: None })
     }
 
     /// Readable as soon as one of them has ended.
     pub const fn ended(&self) -> &Doorbell {
         &self.ended
+    }
+
+    /// VM exits so far; none without a machine that counts them.
+    pub fn exit_counts(&self) -> Option<ExitCounts> {
+        self.machine.as_ref().map(|machine| machine.exit_counts())
     }
 
     /// Stops the sentry and waits for its executors, so that their stub processes are gone too.

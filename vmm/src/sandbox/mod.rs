@@ -103,6 +103,7 @@ struct Sandbox {
 struct Parts {
     executors: Executors,
     gofer: GoferProcess,
+    log: Arc<Log>,
 }
 
 impl Sandbox {
@@ -118,7 +119,7 @@ impl Sandbox {
         raise_open_files_limit();
         let devices = devices::create_all(&plan.trees, can_execute).map_err(cannot_start)?;
         let gofer = start_gofer(&devices, &plan.trees)?;
-        log.information(format_args!("gofer process {}", gofer.id()));
+        log.information(format_args!("gofer process {} started", gofer.id()));
         let boot = boot_info(plan, &devices, settings)?;
         let streams =
             serve_streams(&devices, streams, Arc::clone(log), ending).map_err(cannot_start)?;
@@ -131,14 +132,19 @@ impl Sandbox {
             Platform::Ptrace => Executors::start_ptrace(start_ptrace(&devices, settings)?, boot)?,
             Platform::Kvm => Executors::start_kvm(kvm::build_machine(&devices, boot)?)?,
         };
+        log.information("executors started");
         let watched = watched(&gofer, &executors).map_err(cannot_start)?;
-        Ok(Self { parts: Parts { executors, gofer }, streams, exec_queues, watched })
+        let parts = Parts { executors, gofer, log: Arc::clone(log) };
+        Ok(Self { parts, streams, exec_queues, watched })
     }
 }
 
 impl Parts {
     /// Ends the sandbox, with all its processes.
     fn stop(self) {
+        if let Some(counts) = self.executors.exit_counts() {
+            self.log.information(format_args!("vm exits: {counts}"));
+        }
         self.executors.stop();
         drop(self.gofer);
     }

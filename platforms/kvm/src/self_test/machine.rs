@@ -62,18 +62,6 @@ pub struct Results {
     pub fault_error: u64,
 }
 
-/// Reads the results of a machine that has stopped.
-pub struct ResultsReader;
-
-impl ResultsReader {
-    /// What `machine` left; zeros if it left nothing.
-    pub fn read(&self, machine: &Machine) -> Results {
-        let mut bytes = [0; size_of::<Results>()];
-        let read = machine.memory.read_slice(&mut bytes, GuestAddress(program::RESULTS));
-        read.ok().and_then(|()| Results::read_from_bytes(&bytes).ok()).unwrap_or_default()
-    }
-}
-
 /// Makes the next KVM_RUN return at once.
 pub struct ImmediateExit(*mut u8);
 
@@ -111,9 +99,11 @@ impl Machine {
         Ok(Self { vcpu, _vm: vm, memory })
     }
 
-    /// For reading what the machine leaves.
-    pub const fn results(&self) -> ResultsReader {
-        ResultsReader
+    /// What a machine that has stopped left; zeros if it left nothing.
+    pub fn results(&self) -> Results {
+        let mut bytes = [0; size_of::<Results>()];
+        let read = self.memory.read_slice(&mut bytes, GuestAddress(program::RESULTS));
+        read.ok().and_then(|()| Results::read_from_bytes(&bytes).ok()).unwrap_or_default()
     }
 
     /// For interrupting it.

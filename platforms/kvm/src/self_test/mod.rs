@@ -26,8 +26,11 @@ const EMULATED_TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How long to wait for an interrupted machine before its thread is abandoned.
 const INTERRUPTION_LIMIT: Duration = Duration::from_millis(5);
 
-/// Iterations of the counted loop (two instructions each).
-const LOOP_ITERATIONS: u64 = 1000;
+/// Iterations of a counted loop (two instructions each).
+const LOOP_ITERATIONS: u64 = 200;
+
+/// Counted loops, of which the quickest matters.
+const LOOPS: u64 = 8;
 
 /// Most counts of the time-stamp counter that one iteration may take. Hardware and QEMU's emulation
 /// need below 20; where ring 0 is interpreted it is thousands.
@@ -109,7 +112,6 @@ pub enum Unusable {
 /// [`Unusable`] says why it does not work.
 pub fn run() -> Result<(), Unusable> {
     let mut machine = Machine::new()?;
-    let results = machine.results();
     let immediate_exit = machine.immediate_exit();
     let (sender, receiver) = mpsc::channel();
     install_interruption_handler();
@@ -147,7 +149,7 @@ pub fn run() -> Result<(), Unusable> {
     let Ok(machine) = worker.join() else {
         return Err(Unusable::NoAnswer { syscalls: 0 });
     };
-    judge(exit, results.read(&machine))
+    judge(exit, machine.results())
 }
 
 /// [`TIME_LIMIT`], or the longer one where CPUID names QEMU's emulator as the hypervisor.
