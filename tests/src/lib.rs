@@ -24,6 +24,9 @@ pub mod pseudo_terminal;
 /// Environment variable that chooses the platform under test; `ptrace` if unset.
 pub const PLATFORM_VARIABLE: &str = "SANDBOX_TEST_PLATFORM";
 
+/// Environment variable with the number of executors; the sandbox's own choice if unset.
+const EXECUTORS_VARIABLE: &str = "SANDBOX_TEST_EXECUTORS";
+
 /// The `sandbox-vmm` binary built beside this test.
 pub fn sandbox_binary() -> PathBuf {
     let test = env::current_exe().expect("path of the test");
@@ -35,7 +38,11 @@ pub fn sandbox_binary() -> PathBuf {
 pub fn sandboxed(program: &[&str]) -> Command {
     let platform = env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
     let mut command = Command::new(sandbox_binary());
-    command.arg(format!("--platform={platform}")).args(["do", "--"]).args(program);
+    command.arg(format!("--platform={platform}"));
+    if let Ok(executors) = env::var(EXECUTORS_VARIABLE) {
+        command.arg(format!("--executors={executors}"));
+    }
+    command.args(["do", "--"]).args(program);
     command
 }
 

@@ -147,7 +147,10 @@ fn a_program_that_cannot_be_executed_is_status_126() {
 
 #[test]
 fn other_failures_are_one_line_too() {
-    assert_fails(&["--platform=kvm", "do", "--", "true"], 125, "kvm");
+    let platforms = run(&["platforms"]).stdout;
+    if String::from_utf8_lossy(&platforms).contains("unusable") {
+        assert_fails(&["--platform=kvm", "do", "--", "true"], 125, "kvm");
+    }
     assert_fails(&["do", "--root", "/nonexistent", "--", "true"], 125, "/nonexistent");
     assert_fails(&["--log", "/nonexistent/log", "do", "--", "true"], 125, "/nonexistent/log");
     assert_fails(&[], 125, "no command given");

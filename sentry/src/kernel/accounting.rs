@@ -103,12 +103,12 @@ impl Accounting {
 
     /// User code has run for this time.
     pub fn add_user(&self, nanoseconds: u64) {
-        self.user_nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        add(&self.user_nanoseconds, nanoseconds);
     }
 
     /// A page fault was served.
     pub fn count_fault(&self) {
-        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+        add(&self.minor_faults, 1);
     }
 
     /// The task gave way: because it had to wait, or because its time was up.

@@ -145,7 +145,10 @@ impl Scheduler {
             if activity == Activity::User {
                 executor.entries.fetch_add(1, Ordering::Relaxed);
             }
-            executor.activity.store(activity as u8, Ordering::SeqCst);
+            // Who takes it to do what it did before only interrupts it for nothing.
+            let ordering =
+                if activity == Activity::Kernel { Ordering::Release } else { Ordering::SeqCst };
+            executor.activity.store(activity as u8, ordering);
         }
     }
 

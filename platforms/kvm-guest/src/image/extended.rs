@@ -71,7 +71,7 @@ pub fn features() -> u64 {
 pub fn load(context: &UserContext) {
     per_cpu::with_own(|own| {
         if let Some(owner) = &own.extended_owner {
-            if owner.is_same(&context.extended) && context.extended.lock().live {
+            if owner.is_same(&context.extended) {
                 return;
             }
             save_to(owner);

@@ -60,7 +60,9 @@ pub enum Mode {
 impl PerCpu {
     /// Tells the others what this vCPU does from now on. Requests must be looked at afterwards.
     pub fn set_mode(&self, mode: Mode) {
-        self.mode.store(mode as u8, Ordering::SeqCst);
+        // Who takes it to be in the mode that it has left only interrupts it for nothing.
+        let ordering = if mode == Mode::Sentry { Ordering::Release } else { Ordering::SeqCst };
+        self.mode.store(mode as u8, ordering);
     }
 
     /// Whether it is in ring 3, or about to be.
@@ -75,12 +77,11 @@ impl PerCpu {
 }
 
 /// State that no other vCPU looks at.
-#[derive(Default)]
 pub struct Own {
     /// Whose vector state is in the registers.
     pub extended_owner: Option<ExtendedState>,
-    /// Time-stamp counter value the timer is set to; 0 if it is not.
-    pub timer_set_to: u64,
+    /// CLOCK_MONOTONIC in nanoseconds at which the timer fires; `u64::MAX` if it is not set.
+    pub timer_deadline: u64,
 }
 
 // SAFETY: shared fields are atomics; `own` and what precedes `descriptors` is touched only by the
@@ -109,7 +110,7 @@ const EMPTY: PerCpu = PerCpu {
     has_fsgsbase: 0,
     index: 0,
     descriptors: Descriptors::EMPTY,
-    own: UnsafeCell::new(Own { extended_owner: None, timer_set_to: 0 }),
+    own: UnsafeCell::new(Own { extended_owner: None, timer_deadline: u64::MAX }),
     interrupt_pending: AtomicBool::new(false),
     mode: AtomicU8::new(Mode::Sentry as u8),
     flush_pending: AtomicBool::new(false),

@@ -27,9 +27,6 @@ use super::{
 /// Bytes of the half of a root page table that maps the sentry.
 const KERNEL_HALF_BYTES: usize = 2048;
 
-/// How long user code may run while others wait, in nanoseconds.
-const TIME_SLICE_NANOSECONDS: u64 = 10_000_000;
-
 /// The guest half of the KVM platform.
 pub struct KvmPlatform {
     memory: PhysicalMemory,
@@ -101,14 +98,17 @@ impl Platform for KvmPlatform {
         if own.loaded_root.load(Ordering::Relaxed) != space.0 {
             load_root(space.0);
         }
-        arm_timer(deadline);
+        if let Some(deadline) = deadline {
+            set_timer_before(deadline);
+        }
         extended::load(context);
         if own.has_fsgsbase == 0 {
             let registers = &context.registers;
             processor::set_user_bases(registers.fs_base, registers.gs_base);
         }
         own.set_mode(Mode::User);
-        if own.interrupt_pending.swap(false, Ordering::SeqCst) {
+        if own.interrupt_pending.load(Ordering::SeqCst) {
+            own.interrupt_pending.store(false, Ordering::SeqCst);
             own.set_mode(Mode::Sentry);
             return Trap::Interrupted;
         }
@@ -149,7 +149,7 @@ impl Platform for KvmPlatform {
             load_root(kvm::BOOT_PAGE_TABLES);
         }
         if let Some(deadline) = deadline {
-            set_timer_before(clock::counter_at(deadline));
+            set_timer_before(deadline);
         }
         idle::wait(own);
     }
@@ -199,28 +199,13 @@ fn load_root(root: u64) {
     unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
-/// Bounds the stay in ring 3. One setting serves all entries until it fires, so a system call
-/// costs no write to the APIC, which would be an exit.
-fn arm_timer(deadline: Option<u64>) {
-    let is_set = per_cpu::with_own(|own| own.timer_set_to != 0);
-    if is_set && deadline.is_none() {
-        return;
-    }
-    if !is_set {
-        let slice_end = clock::monotonic_nanoseconds() + TIME_SLICE_NANOSECONDS;
-        set_timer_before(clock::counter_at(slice_end));
-    }
-    if let Some(deadline) = deadline {
-        set_timer_before(clock::counter_at(deadline));
-    }
-}
-
-/// Sets the timer to `count`, unless it fires earlier anyway.
-fn set_timer_before(count: u64) {
+/// Sets the timer to `deadline` (CLOCK_MONOTONIC, nanoseconds), unless it fires earlier anyway. One
+/// setting serves many entries of ring 3, for each is an exit.
+fn set_timer_before(deadline: u64) {
     per_cpu::with_own(|own| {
-        if own.timer_set_to == 0 || count < own.timer_set_to {
-            own.timer_set_to = count;
-            apic::set_timer(count);
+        if deadline < own.timer_deadline {
+            own.timer_deadline = deadline;
+            apic::set_timer(clock::counter_at(deadline));
         }
     });
 }

@@ -65,7 +65,8 @@ fn wait(other: &PerCpu, root: u64) {
 
 /// To be called in mode [`Mode::User`](per_cpu::Mode::User), before ring 3 is entered.
 pub fn drop_if_requested(own: &PerCpu) {
-    if own.flush_pending.swap(false, Ordering::SeqCst) {
+    if own.flush_pending.load(Ordering::SeqCst) {
+        own.flush_pending.store(false, Ordering::SeqCst);
         tlb::flush_all();
     }
 }

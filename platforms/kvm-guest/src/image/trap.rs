@@ -55,7 +55,7 @@ const fn access(error: u64) -> Access {
 
 fn acknowledge(vector: u64) {
     if vector == u64::from(TIMER_VECTOR) {
-        per_cpu::with_own(|own| own.timer_set_to = 0);
+        per_cpu::with_own(|own| own.timer_deadline = u64::MAX);
     }
     if vector != u64::from(SPURIOUS_VECTOR) {
         apic::end_of_interrupt();
