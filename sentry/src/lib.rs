@@ -15,6 +15,7 @@ pub mod drivers;
 pub mod errno;
 pub mod fs;
 pub mod io;
+pub mod ipc;
 pub mod kernel;
 pub mod loader;
 pub mod memory;

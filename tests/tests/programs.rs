@@ -46,6 +46,7 @@ programs! {
     shell_basics,
     shell_jobs,
     shell_signals,
+    system_v_ipc,
     standard_streams,
     tar_round_trip,
 }

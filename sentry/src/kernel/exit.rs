@@ -52,6 +52,7 @@ fn leave_process(kernel: &Kernel, task: &Arc<Task>) -> bool {
 /// its parent is told.
 fn process_exited(kernel: &Arc<Kernel>, process: &Arc<Process>, last_status: WaitStatus) {
     process.timers.clear(kernel);
+    process.semaphore_undo.apply(process.pid(), crate::ipc::now(kernel));
     let session = process.session();
     if session.id() == process.pid()
         && let Some(terminal) = session.terminal()

@@ -98,6 +98,8 @@ pub struct Kernel {
     pub fifos: crate::fs::pipe::Fifos,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
+    /// System V IPC.
+    pub ipc: crate::ipc::Ipc,
     /// Terminals.
     pub terminals: crate::tty::Terminals,
     /// Tasks and processes.
@@ -154,6 +156,7 @@ impl Kernel {
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
             unix_sockets: Arc::default(),
+            ipc: crate::ipc::Ipc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
             unknown_calls: UnknownCalls::default(),

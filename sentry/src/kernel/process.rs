@@ -156,6 +156,8 @@ pub struct Process {
     pub(super) dumpable: AtomicU32,
     /// personality(2).
     pub(crate) personality: AtomicU32,
+    /// What its exit undoes of operations on semaphores.
+    pub semaphore_undo: crate::ipc::SemaphoreUndo,
     /// How it wants to be treated when memory runs out.
     pub oom: OomAdjustment,
     /// CLOCK_MONOTONIC at its start, in nanoseconds.
@@ -191,6 +193,7 @@ impl Process {
             is_subreaper: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            semaphore_undo: crate::ipc::SemaphoreUndo::default(),
             oom: new.oom,
             start_nanoseconds: new.start_nanoseconds,
         })

@@ -29,6 +29,8 @@ pub enum WaitReason {
     Time,
     /// A lock on a file.
     FileLock,
+    /// A semaphore, or a message.
+    Ipc,
     /// An answer of a device.
     Device,
     /// The other side of a vfork.

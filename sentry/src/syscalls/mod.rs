@@ -14,6 +14,7 @@ pub mod scheduling;
 pub mod shown_as;
 pub mod signal;
 pub mod system;
+pub mod sysv;
 mod table;
 pub mod time;
 

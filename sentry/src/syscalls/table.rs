@@ -140,6 +140,9 @@ syscall_table! {
     26 msync(address: u64, length: u64, flags: u32 as SYNC_FLAGS) => boxed mm::sync::msync, Full, "";
     27 mincore(address: u64, length: u64, vector: UserAddress) => boxed mm::sync::mincore, Full, "";
     28 madvise(address: u64, length: u64, advice: u32 as ADVICE) => boxed mm::advise::madvise, Partial, "no merging, poisoning and collapsing";
+    29 shmget(key: i32, size: u64, flags: u32 as IPC_FLAGS) => sync sysv::shared_memory::shmget, Partial, "no huge pages";
+    30 shmat(id: i32, address: u64, flags: u32 as ATTACH_FLAGS) => sync sysv::shared_memory::shmat, Full, "";
+    31 shmctl(id: i32, command: i32 as SEGMENT_COMMAND, buffer: UserAddress) => boxed sysv::shared_memory::shmctl, Full, "";
     32 dup(descriptor: FileDescriptor) => sync fs::descriptors::dup, Full, "";
     33 dup2(old: FileDescriptor, new: FileDescriptor) => sync fs::descriptors::dup2, Full, "";
     34 pause() => async signal::wait::pause, Full, "";
@@ -172,6 +175,14 @@ syscall_table! {
     61 wait4(pid: i32, status: UserAddress, options: u32 as WAIT_OPTIONS, usage: UserAddress) => boxed process::exit::wait4, Full, "";
     62 kill(pid: i32, signal: i32 as SIGNAL) => sync signal::send::kill, Full, "";
     63 uname(buffer: UserAddress) => boxed system::uname, Full, "";
+    64 semget(key: i32, count: i32, flags: u32 as IPC_FLAGS) => sync sysv::semaphore::semget, Full, "";
+    65 semop(id: i32, operations: UserAddress, count: usize) => boxed sysv::semaphore::semop, Full, "";
+    66 semctl(id: i32, index: i32, command: i32 as SEMAPHORE_COMMAND, argument: u64) => boxed sysv::semaphore::semctl, Full, "";
+    67 shmdt(address: u64) => sync sysv::shared_memory::shmdt, Full, "";
+    68 msgget(key: i32, flags: u32 as IPC_FLAGS) => sync sysv::message::msgget, Full, "";
+    69 msgsnd(id: i32, message: UserAddress, size: usize, flags: u32 as IPC_FLAGS) => boxed sysv::message::msgsnd, Full, "";
+    70 msgrcv(id: i32, message: UserAddress, size: usize, kind: i64, flags: u32 as IPC_FLAGS) => boxed sysv::message::msgrcv, Partial, "no MSG_COPY";
+    71 msgctl(id: i32, command: i32 as QUEUE_COMMAND, buffer: UserAddress) => boxed sysv::message::msgctl, Full, "";
     72 fcntl(descriptor: FileDescriptor, command: u32 as FILE_COMMAND, argument: u64) => boxed fs::descriptors::fcntl, Partial, "no leases, owners and signals; record locks find no deadlock";
     73 flock(descriptor: FileDescriptor, operation: u32 as FLOCK) => boxed fs::locks::flock, Full, "";
     74 fsync(descriptor: FileDescriptor) => boxed fs::sync::fsync, Full, "";
@@ -280,6 +291,7 @@ syscall_table! {
     213 epoll_create(size: i32) => sync poll::epoll::epoll_create, Full, "";
     217 getdents64(descriptor: FileDescriptor, buffer: UserAddress, size: u32) => boxed fs::directory::getdents64, Full, "";
     218 set_tid_address(address: u64) => sync process::group::set_tid_address, Full, "";
+    220 semtimedop(id: i32, operations: UserAddress, count: usize, timeout: UserAddress) => boxed sysv::semaphore::semtimedop, Full, "";
     221 fadvise64(descriptor: FileDescriptor, offset: i64, length: i64, advice: u32) => sync fs::sync::fadvise64, Full, "advice changes nothing";
     222 timer_create(clock: i32 as CLOCK, event: UserAddress, id: UserAddress) => boxed time::timers::timer_create, Full, "";
     223 timer_settime(id: u32, flags: i32 as TIMER_FLAGS, new: UserAddress, old: UserAddress) => boxed time::timers::timer_settime, Full, "";

@@ -1,6 +1,7 @@
 //! proc (proc(5)). See README.md.
 
 mod cpuinfo;
+mod ipc;
 mod memory;
 mod network;
 mod process;
@@ -45,7 +46,7 @@ const ROOT: Entry<()> = Entry::growing_directory(
         Entry::file("stat", |(), kernel| Ok(system::stat(kernel))),
         Entry::text("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"),
         sysctl::DIRECTORY,
-        Entry::directory("sysvipc", &[]),
+        ipc::DIRECTORY,
         Entry::file("uptime", |(), kernel| Ok(system::uptime(kernel))),
         Entry::file("version", |(), _| Ok(system::version())),
         Entry::file("vmstat", |(), kernel| Ok(memory::vmstat(kernel))),

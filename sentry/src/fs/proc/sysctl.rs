@@ -8,7 +8,12 @@ use crate::{
         inotify::{MAX_EVENTS, MAX_INSTANCES, MAX_WATCHES},
         pseudo::Entry,
     },
+    ipc::{
+        MAX_OPERATIONS, MAX_QUEUES, MAX_SEGMENTS, MAX_SEMAPHORES, MAX_SETS, MESSAGE_MAX,
+        QUEUE_BYTES,
+    },
     kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random},
+    memory::PAGE_SIZE,
 };
 
 /// The directory.
@@ -49,9 +54,9 @@ const KERNEL: &[Entry<()>] = &[
     Entry::text("cap_last_cap", "40\n"),
     Entry::file("domainname", |(), kernel| Ok(line(kernel.uts.read().domain.clone()))),
     Entry::file("hostname", |(), kernel| Ok(line(kernel.uts.read().host.clone()))),
-    Entry::text("msgmax", "8192\n"),
-    Entry::text("msgmnb", "16384\n"),
-    Entry::text("msgmni", "32000\n"),
+    Entry::file("msgmax", |(), _| Ok(number(MESSAGE_MAX))),
+    Entry::file("msgmnb", |(), _| Ok(line(format!("{QUEUE_BYTES}").into_bytes()))),
+    Entry::file("msgmni", |(), _| Ok(number(MAX_QUEUES))),
     Entry::text("ngroups_max", "65536\n"),
     Entry::file("osrelease", |(), _| Ok(format!("{KERNEL_RELEASE}\n").into_bytes())),
     Entry::text("ostype", "Linux\n"),
@@ -68,10 +73,10 @@ const KERNEL: &[Entry<()>] = &[
         ],
     ),
     Entry::text("randomize_va_space", "2\n"),
-    Entry::text("sem", "32000\t1024000000\t500\t32000\n"),
-    Entry::text("shmall", "18446744073692774399\n"),
-    Entry::text("shmmax", "18446744073692774399\n"),
-    Entry::text("shmmni", "4096\n"),
+    Entry::file("sem", |(), _| Ok(semaphore_limits())),
+    Entry::file("shmall", |(), kernel| Ok(number(kernel.frames.total_frames()))),
+    Entry::file("shmmax", |(), kernel| Ok(number(kernel.frames.total_frames() * PAGE_SIZE))),
+    Entry::file("shmmni", |(), _| Ok(number(MAX_SEGMENTS))),
     Entry::text("tainted", "0\n"),
     Entry::file("threads-max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
     Entry::file("version", |(), _| Ok(format!("{KERNEL_VERSION}\n").into_bytes())),
@@ -107,6 +112,11 @@ const VM: &[Entry<()>] = &[
     Entry::text("overcommit_ratio", "50\n"),
     Entry::text("swappiness", "0\n"),
 ];
+
+fn semaphore_limits() -> Vec<u8> {
+    let total = MAX_SEMAPHORES * MAX_SETS;
+    format!("{MAX_SEMAPHORES}\t{total}\t{MAX_OPERATIONS}\t{MAX_SETS}\n").into_bytes()
+}
 
 fn number(value: usize) -> Vec<u8> {
     format!("{value}\n").into_bytes()
