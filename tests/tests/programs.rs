@@ -36,6 +36,7 @@ programs! {
     make_parallel,
     node_script,
     perl_script,
+    posix_message_queues,
     proc_files,
     process_descriptors,
     python_asyncio,

@@ -7,6 +7,7 @@ pub mod epoll;
 pub mod event_fd;
 pub mod gofer;
 pub mod inotify;
+pub mod mqueue;
 pub mod namespace;
 pub mod overlay;
 pub mod pid_fd;

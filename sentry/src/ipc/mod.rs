@@ -18,12 +18,12 @@ use alloc::sync::Arc;
 
 use crate::kernel::Kernel;
 
-/// Most message queues (kernel.msgmni).
-pub const MAX_QUEUES: usize = 32000;
+/// Most message queues (kernel.msgmni). This and the next two bound what the kernel keeps.
+pub const MAX_QUEUES: usize = 1024;
 /// Most sets of semaphores (the last of kernel.sem).
-pub const MAX_SETS: usize = 32000;
+pub const MAX_SETS: usize = 1024;
 /// Most semaphores of a set (the first of kernel.sem).
-pub const MAX_SEMAPHORES: usize = 32000;
+pub const MAX_SEMAPHORES: usize = 4096;
 /// Most operations of one semop(2) (the third of kernel.sem).
 pub const MAX_OPERATIONS: usize = 500;
 /// Most segments (kernel.shmmni).

@@ -123,11 +123,18 @@ impl SemaphoreSet {
         self.state.lock().waiting.iter().filter(|other| **other == waiting).count()
     }
 
-    /// Sets values from the semaphore `first` on (SETVAL, SETALL).
+    /// Sets values from the semaphore `first` on (SETVAL, SETALL), and runs `forget` before
+    /// anybody can use them.
     ///
     /// # Errors
     /// ERANGE, EINVAL if there are fewer; EIDRM.
-    pub fn set(&self, first: usize, values: &[i32], pid: u32, now: i64) -> Result<()> {
+    pub fn set(
+        &self,
+        first: usize,
+        values: &[i32],
+        (pid, now): (u32, i64),
+        forget: impl FnOnce(),
+    ) -> Result<()> {
         {
             let mut state = self.state.lock();
             if values.iter().any(|value| !(0..=SEMAPHORE_MAX).contains(value)) {
@@ -142,21 +149,22 @@ impl SemaphoreSet {
                 *place = Semaphore { value: *value, last_user: pid };
             }
             state.changed = now;
+            forget();
         }
         self.changed.wake(PollEvents::all());
         Ok(())
     }
 
-    /// Does all `operations` or none. `None` if one would block; the first time (unless `again`)
-    /// only if it may.
+    /// Does all `operations` or none; says what one waits for. Once they are done, and before
+    /// anybody sees it, runs `note` with the number of semaphores.
     ///
     /// # Errors
     /// EAGAIN for one that may not block; EFBIG for an index out of range; ERANGE; EIDRM.
     pub fn try_operate(
         &self,
         operations: &[Operation],
-        pid: u32,
-        now: i64,
+        (pid, now): (u32, i64),
+        note: impl FnOnce(usize),
     ) -> Result<Option<Waiting>> {
         let mut state = self.state.lock();
         if state.removed {
@@ -179,6 +187,7 @@ impl SemaphoreSet {
             }
             *semaphore = Semaphore { value: new, last_user: pid };
         }
+        note(semaphores.len());
         state.semaphores = semaphores;
         state.operated = now;
         drop(state);
@@ -241,16 +250,16 @@ mod tests {
     fn all_operations_or_none() {
         let set = set();
         let both = [operation(0, 1, 0), operation(1, -1, 0)];
-        assert_eq!(set.try_operate(&both, 1, 0), Ok(Some(Waiting::Increase(1))));
+        assert_eq!(set.try_operate(&both, (1, 0), |_| {}), Ok(Some(Waiting::Increase(1))));
         assert_eq!(values(&set), [0, 0]);
-        set.set(1, &[1], 1, 0).unwrap();
-        assert_eq!(set.try_operate(&both, 1, 0), Ok(None));
+        set.set(1, &[1], (1, 0), || {}).unwrap();
+        assert_eq!(set.try_operate(&both, (1, 0), |_| {}), Ok(None));
         assert_eq!(values(&set), [1, 0]);
         let zero = [operation(0, 0, NO_WAIT)];
-        assert_eq!(set.try_operate(&zero, 1, 0), Err(Errno::EAGAIN));
-        assert_eq!(set.try_operate(&[operation(2, 1, 0)], 1, 0), Err(Errno::EFBIG));
+        assert_eq!(set.try_operate(&zero, (1, 0), |_| {}), Err(Errno::EAGAIN));
+        assert_eq!(set.try_operate(&[operation(2, 1, 0)], (1, 0), |_| {}), Err(Errno::EFBIG));
         let most = [operation(0, 32767, 0)];
-        assert_eq!(set.try_operate(&most, 1, 0), Err(Errno::ERANGE));
+        assert_eq!(set.try_operate(&most, (1, 0), |_| {}), Err(Errno::ERANGE));
     }
 
     #[test]
@@ -259,6 +268,6 @@ mod tests {
         set.undo(&[-5, 3], 1, 0);
         assert_eq!(values(&set), [0, 3]);
         set.end();
-        assert_eq!(set.try_operate(&[operation(1, -1, 0)], 1, 0), Err(Errno::EIDRM));
+        assert_eq!(set.try_operate(&[operation(1, -1, 0)], (1, 0), |_| {}), Err(Errno::EIDRM));
     }
 }

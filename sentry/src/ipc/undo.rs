@@ -11,7 +11,7 @@ use spin::mutex::SpinMutex;
 
 use super::{Operation, SemaphoreSet};
 
-/// The sums of one process, by set. A leaf lock.
+/// The sums of one process, by set. The lock comes after that of the set.
 #[derive(Default)]
 pub struct SemaphoreUndo(SpinMutex<BTreeMap<i32, Sums>>);
 
@@ -21,12 +21,11 @@ struct Sums {
 }
 
 impl SemaphoreUndo {
-    /// Notes operations that were done on the set `id`.
-    pub fn note(&self, id: i32, set: &Arc<SemaphoreSet>, operations: &[Operation]) {
+    /// Notes operations that were done on the set `id` of `count` semaphores.
+    pub fn note(&self, id: i32, set: &Arc<SemaphoreSet>, count: usize, operations: &[Operation]) {
         if !operations.iter().any(Operation::is_undone) {
             return;
         }
-        let count = set.len();
         let mut all = self.0.lock();
         let new = || Sums { set: Arc::downgrade(set), differences: vec![0; count] };
         let sums = all.entry(id).or_insert_with(new);

@@ -98,6 +98,8 @@ pub struct Kernel {
     pub fifos: crate::fs::pipe::Fifos,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
+    /// The mount in which POSIX message queues are found; made at first use.
+    pub message_queues: Once<Arc<crate::vfs::Mount>>,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
     /// Terminals.
@@ -156,6 +158,7 @@ impl Kernel {
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
             unix_sockets: Arc::default(),
+            message_queues: Once::new(),
             ipc: crate::ipc::Ipc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),

@@ -265,7 +265,7 @@ syscall_table! {
     160 setrlimit(resource: u32 as RESOURCE, limit: UserAddress) => boxed process::limits::setrlimit, Full, "";
     161 chroot(name: UserAddress as TEXT) => boxed fs::directory::chroot, Full, "";
     162 sync() => boxed fs::sync::sync, Full, "";
-    165 mount(source: UserAddress as TEXT, target: UserAddress as TEXT, kind: UserAddress as TEXT, flags: u64 as MOUNT_FLAGS, data: UserAddress) => boxed fs::mount::mount, Partial, "tmpfs, proc, sysfs, devpts, bind and remount; no moving, no propagation";
+    165 mount(source: UserAddress as TEXT, target: UserAddress as TEXT, kind: UserAddress as TEXT, flags: u64 as MOUNT_FLAGS, data: UserAddress) => boxed fs::mount::mount, Partial, "tmpfs, proc, sysfs, devpts, mqueue, bind and remount; no moving, no propagation";
     166 umount2(target: UserAddress as TEXT, flags: u32 as UNMOUNT_FLAGS) => boxed fs::mount::umount2, Partial, "no expiry";
     170 sethostname(name: UserAddress, length: i32) => boxed system::sethostname, Full, "";
     171 setdomainname(name: UserAddress, length: i32) => boxed system::setdomainname, Full, "";
@@ -307,6 +307,12 @@ syscall_table! {
     233 epoll_ctl(epoll: FileDescriptor, operation: i32 as EPOLL_OPERATION, descriptor: FileDescriptor, event: UserAddress) => async poll::epoll::epoll_ctl, Partial, "EPOLLEXCLUSIVE may wake more than one";
     234 tgkill(tgid: i32, tid: i32, signal: i32 as SIGNAL) => sync signal::send::tgkill, Full, "";
     235 utimes(name: UserAddress as TEXT, times: UserAddress) => boxed fs::attributes::utimes, Full, "";
+    240 mq_open(name: UserAddress as TEXT, flags: u32 as OPEN_FLAGS, mode: u32 as MODE, attributes: UserAddress) => boxed ipc::message_queue::mq_open, Full, "";
+    241 mq_unlink(name: UserAddress as TEXT) => boxed ipc::message_queue::mq_unlink, Full, "";
+    242 mq_timedsend(descriptor: FileDescriptor, message: UserAddress, length: usize, priority: u32, timeout: UserAddress) => boxed ipc::message_queue::mq_timedsend, Full, "";
+    243 mq_timedreceive(descriptor: FileDescriptor, message: UserAddress, length: usize, priority: UserAddress, timeout: UserAddress) => boxed ipc::message_queue::mq_timedreceive, Full, "";
+    244 mq_notify(descriptor: FileDescriptor, event: UserAddress) => boxed ipc::message_queue::mq_notify, Partial, "no SIGEV_THREAD";
+    245 mq_getsetattr(descriptor: FileDescriptor, new: UserAddress, old: UserAddress) => boxed ipc::message_queue::mq_getsetattr, Full, "";
     247 waitid(kind: u32 as WAIT_KIND, id: u32, info: UserAddress, options: u32 as WAIT_OPTIONS, usage: UserAddress) => boxed process::exit::waitid, Partial, "no P_PIDFD";
     251 ioprio_set(which: i32, who: i32, priority: u32) => sync scheduling::ioprio_set, Partial, "stored, without effect";
     252 ioprio_get(which: i32, who: i32) => sync scheduling::ioprio_get, Full, "";

@@ -16,6 +16,7 @@ use crate::{
     fs::{
         dev, devpts,
         gofer::GoferFileSystem,
+        mqueue,
         overlay::Overlay,
         proc, sys,
         tmpfs::{self, Tmpfs},
@@ -121,7 +122,7 @@ async fn file_system(
             file_system
         }
         MountSource::Devpts => devpts::new(kernel),
-        MountSource::Mqueue => small(0o1777),
+        MountSource::Mqueue => mqueue::new(kernel),
         MountSource::Proc => proc::new(kernel),
         MountSource::Sysfs => sys::new(kernel),
         MountSource::Cgroup => small(0o555),

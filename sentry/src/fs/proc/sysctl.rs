@@ -6,6 +6,7 @@ use alloc::{format, string::String, sync::Arc, vec::Vec};
 use crate::{
     fs::{
         inotify::{MAX_EVENTS, MAX_INSTANCES, MAX_WATCHES},
+        mqueue,
         pseudo::Entry,
     },
     ipc::{
@@ -37,6 +38,16 @@ const FS: &[Entry<()>] = &[
             Entry::file("max_queued_events", |(), _| Ok(number(MAX_EVENTS))),
             Entry::file("max_user_instances", |(), _| Ok(number(MAX_INSTANCES))),
             Entry::file("max_user_watches", |(), _| Ok(number(MAX_WATCHES))),
+        ],
+    ),
+    Entry::directory(
+        "mqueue",
+        &[
+            Entry::file("msg_default", |(), _| Ok(number(mqueue::MAX_MESSAGES))),
+            Entry::file("msg_max", |(), _| Ok(number(mqueue::MAX_MESSAGES))),
+            Entry::file("msgsize_default", |(), _| Ok(number(mqueue::MAX_SIZE))),
+            Entry::file("msgsize_max", |(), _| Ok(number(mqueue::MAX_SIZE))),
+            Entry::file("queues_max", |(), _| Ok(number(mqueue::MAX_QUEUES))),
         ],
     ),
     Entry::text("nr_open", "1048576\n"),

@@ -9,6 +9,7 @@ pub mod code {
     pub const SI_KERNEL: i32 = 0x80;
     pub const SI_QUEUE: i32 = -1;
     pub const SI_TIMER: i32 = -2;
+    pub const SI_MESGQ: i32 = -3;
     pub const SI_TKILL: i32 = -6;
     pub const ILL_ILLOPN: i32 = 2;
     pub const FPE_INTDIV: i32 = 1;
@@ -62,6 +63,11 @@ impl SignalInfo {
     pub fn timer(signal: Signal, id: u32, overrun: u32, value: u64) -> Self {
         let info = Self { code: code::SI_TIMER, ..Self::kernel(signal) };
         info.with_u32(0, id).with_u32(4, overrun).with_u64(8, value)
+    }
+
+    /// A signal that tells of a message of a POSIX queue; `sender` is its process and user.
+    pub fn message_queue(signal: Signal, sender: (u32, u32), value: u64) -> Self {
+        Self::from_process(signal, code::SI_MESGQ, sender.0, sender.1).with_u64(8, value)
     }
 
     /// A fault at `address`; `code` says which (`SEGV_MAPERR`, ...).

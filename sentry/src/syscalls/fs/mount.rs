@@ -6,7 +6,7 @@ use super::{AT_FDCWD, AT_SYMLINK_NOFOLLOW, Names, check_flags, place};
 use crate::{
     errno::{Errno, Result},
     fs::{
-        devpts, proc, sys,
+        devpts, mqueue, proc, sys,
         tmpfs::{self, Tmpfs},
     },
     kernel::{Capabilities, Current, Kernel},
@@ -82,6 +82,7 @@ fn file_system(
         b"proc" => (proc::new(kernel), "proc"),
         b"sysfs" => (sys::new(kernel), "sysfs"),
         b"devpts" => (devpts::new(kernel), "devpts"),
+        b"mqueue" => (mqueue::new(kernel), "mqueue"),
         _ => return Err(Errno::ENODEV),
     })
 }

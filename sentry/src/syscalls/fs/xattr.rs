@@ -20,12 +20,26 @@ const XATTR_REPLACE: u32 = 2;
 /// Longest name with its NUL.
 const NAME_ROOM: usize = 256;
 
-async fn named(current: &Current, names: &Names, path: UserAddress, flags: u32) -> Result<Path> {
-    place(current, names, FileDescriptor(AT_FDCWD), path, flags).await
+/// How a call names its file.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// By a name; a symbolic link is followed.
+    Name(UserAddress),
+    /// By a name; a symbolic link is the file itself.
+    Link(UserAddress),
+    /// By a descriptor.
+    Open(FileDescriptor),
 }
 
-fn opened(current: &Current, descriptor: FileDescriptor) -> Result<Path> {
-    place_of(&*current.files.get(descriptor)?, Errno::EOPNOTSUPP)
+impl Subject {
+    async fn find(self, current: &Current, names: &Names) -> Result<Path> {
+        let here = FileDescriptor(AT_FDCWD);
+        match self {
+            Self::Name(name) => place(current, names, here, name, 0).await,
+            Self::Link(name) => place(current, names, here, name, AT_SYMLINK_NOFOLLOW).await,
+            Self::Open(descriptor) => place_of(&*current.files.get(descriptor)?, Errno::EOPNOTSUPP),
+        }
+    }
 }
 
 async fn read_attribute_name(current: &Current, name: UserAddress) -> Result<Vec<u8>> {
@@ -59,9 +73,7 @@ pub async fn getxattr(
     value: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, 0).await?;
-    get(current, &names, &path, name, value, size).await
+    get(current, Subject::Name(path), name, value, size).await
 }
 
 /// lgetxattr(2).
@@ -75,9 +87,7 @@ pub async fn lgetxattr(
     value: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, AT_SYMLINK_NOFOLLOW).await?;
-    get(current, &names, &path, name, value, size).await
+    get(current, Subject::Link(path), name, value, size).await
 }
 
 /// fgetxattr(2).
@@ -91,20 +101,20 @@ pub async fn fgetxattr(
     value: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let path = opened(current, descriptor)?;
-    get(current, &Names::new(current), &path, name, value, size).await
+    get(current, Subject::Open(descriptor), name, value, size).await
 }
 
 async fn get(
     current: &Current,
-    names: &Names,
-    path: &Path,
+    subject: Subject,
     name: UserAddress,
     value: UserAddress,
     size: usize,
 ) -> SyscallResult {
+    let names = Names::new(current);
+    let path = subject.find(current, &names).await?;
     let name = read_attribute_name(current, name).await?;
-    let found = operations::read_xattr(&names.context(current), path, &name).await?;
+    let found = operations::read_xattr(&names.context(current), &path, &name).await?;
     answer(current, value, size, &found).await
 }
 
@@ -120,9 +130,7 @@ pub async fn setxattr(
     size: usize,
     flags: u32,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, 0).await?;
-    set(current, &names, &path, name, (value, size), flags).await
+    set(current, Subject::Name(path), name, (value, size), flags).await
 }
 
 /// lsetxattr(2).
@@ -137,9 +145,7 @@ pub async fn lsetxattr(
     size: usize,
     flags: u32,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, AT_SYMLINK_NOFOLLOW).await?;
-    set(current, &names, &path, name, (value, size), flags).await
+    set(current, Subject::Link(path), name, (value, size), flags).await
 }
 
 /// fsetxattr(2).
@@ -154,18 +160,18 @@ pub async fn fsetxattr(
     size: usize,
     flags: u32,
 ) -> SyscallResult {
-    let path = opened(current, descriptor)?;
-    set(current, &Names::new(current), &path, name, (value, size), flags).await
+    set(current, Subject::Open(descriptor), name, (value, size), flags).await
 }
 
 async fn set(
     current: &Current,
-    names: &Names,
-    path: &Path,
+    subject: Subject,
     name: UserAddress,
     (value, size): (UserAddress, usize),
     flags: u32,
 ) -> SyscallResult {
+    let names = Names::new(current);
+    let path = subject.find(current, &names).await?;
     let mode = match flags {
         0 => XattrMode::Any,
         XATTR_CREATE => XattrMode::Create,
@@ -177,7 +183,7 @@ async fn set(
     }
     let name = read_attribute_name(current, name).await?;
     let value: Vec<u8> = current.mm.read_array(value, size).await?;
-    operations::set_xattr(&names.context(current), path, &name, &value, mode).await?;
+    operations::set_xattr(&names.context(current), &path, &name, &value, mode).await?;
     Ok(0)
 }
 
@@ -191,9 +197,7 @@ pub async fn listxattr(
     list: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, 0).await?;
-    list_names(current, &names, &path, list, size).await
+    list_names(current, Subject::Name(path), list, size).await
 }
 
 /// llistxattr(2).
@@ -206,9 +210,7 @@ pub async fn llistxattr(
     list: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, AT_SYMLINK_NOFOLLOW).await?;
-    list_names(current, &names, &path, list, size).await
+    list_names(current, Subject::Link(path), list, size).await
 }
 
 /// flistxattr(2).
@@ -221,18 +223,18 @@ pub async fn flistxattr(
     list: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let path = opened(current, descriptor)?;
-    list_names(current, &Names::new(current), &path, list, size).await
+    list_names(current, Subject::Open(descriptor), list, size).await
 }
 
 async fn list_names(
     current: &Current,
-    names: &Names,
-    path: &Path,
+    subject: Subject,
     list: UserAddress,
     size: usize,
 ) -> SyscallResult {
-    let found = operations::list_xattrs(&names.context(current), path).await?;
+    let names = Names::new(current);
+    let path = subject.find(current, &names).await?;
+    let found = operations::list_xattrs(&names.context(current), &path).await?;
     let mut bytes = Vec::new();
     for name in found {
         bytes.extend_from_slice(&name);
@@ -250,9 +252,7 @@ pub async fn removexattr(
     path: UserAddress,
     name: UserAddress,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, 0).await?;
-    remove(current, &names, &path, name).await
+    remove(current, Subject::Name(path), name).await
 }
 
 /// lremovexattr(2).
@@ -264,9 +264,7 @@ pub async fn lremovexattr(
     path: UserAddress,
     name: UserAddress,
 ) -> SyscallResult {
-    let names = Names::new(current);
-    let path = named(current, &names, path, AT_SYMLINK_NOFOLLOW).await?;
-    remove(current, &names, &path, name).await
+    remove(current, Subject::Link(path), name).await
 }
 
 /// fremovexattr(2).
@@ -278,12 +276,13 @@ pub async fn fremovexattr(
     descriptor: FileDescriptor,
     name: UserAddress,
 ) -> SyscallResult {
-    let path = opened(current, descriptor)?;
-    remove(current, &Names::new(current), &path, name).await
+    remove(current, Subject::Open(descriptor), name).await
 }
 
-async fn remove(current: &Current, names: &Names, path: &Path, name: UserAddress) -> SyscallResult {
+async fn remove(current: &Current, subject: Subject, name: UserAddress) -> SyscallResult {
+    let names = Names::new(current);
+    let path = subject.find(current, &names).await?;
     let name = read_attribute_name(current, name).await?;
-    operations::remove_xattr(&names.context(current), path, &name).await?;
+    operations::remove_xattr(&names.context(current), &path, &name).await?;
     Ok(0)
 }

@@ -1,6 +1,7 @@
 //! Calls that make files without a name.
 
 pub mod event_fd;
+pub mod message_queue;
 pub mod pipe;
 pub mod signal_fd;
 pub mod timer_fd;

@@ -102,8 +102,7 @@ pub async fn semtimedop(
     let changes = operations.iter().any(|operation| operation.difference != 0);
     let kernel = current.kernel.clone();
     let set = find(current, &kernel.ipc.semaphores, id, if changes { WRITE } else { READ })?;
-    operate(current, &set, &operations, deadline).await?;
-    current.process().semaphore_undo.note(id, &set, &operations);
+    operate(current, (id, &set), &operations, deadline).await?;
     Ok(0)
 }
 
@@ -132,13 +131,14 @@ impl Drop for Counted<'_> {
 
 async fn operate(
     current: &Current,
-    set: &Arc<SemaphoreSet>,
+    (id, set): (i32, &Arc<SemaphoreSet>),
     operations: &[Operation],
     deadline: Option<Deadline>,
 ) -> Result<()> {
-    let (kernel, pid) = (&current.kernel, current.process().pid());
+    let (kernel, process) = (&current.kernel, current.process());
     let mut counted = Counted { set, waiting: None };
-    let attempt = || match set.try_operate(operations, pid, now(kernel)) {
+    let note = |count| process.semaphore_undo.note(id, set, count, operations);
+    let attempt = || match set.try_operate(operations, (process.pid(), now(kernel)), note) {
         Ok(Some(waiting)) => {
             counted.set(Some(waiting));
             None
@@ -239,10 +239,13 @@ async fn set_values(
         let values: Vec<u16> = current.mm.read_array(UserAddress(argument), set.len()).await?;
         (0, values.into_iter().map(i32::from).collect())
     };
-    set.set(first, &values, current.process().pid(), now(&current.kernel))?;
-    for process in current.kernel.processes.processes() {
-        process.semaphore_undo.forget(id, first, values.len());
-    }
+    let processes = current.kernel.processes.processes();
+    let forget = || {
+        for process in &processes {
+            process.semaphore_undo.forget(id, first, values.len());
+        }
+    };
+    set.set(first, &values, (current.process().pid(), now(&current.kernel)), forget)?;
     Ok(0)
 }
 
