@@ -121,14 +121,14 @@ static void semaphores(key_t key) {
         signal(SIGALRM, catch);
         alarm(1);
         SHOW(semop(id, &zero, 1));
-        SHOW(semop(id, &zero, 1));
-        fflush(stdout);
-        _exit(0);
+        _exit(semop(id, &zero, 1) < 0 ? errno : 0);
     }
     usleep(1200000);
     while (semctl(id, 2, GETZCNT) != 1) usleep(1000);
     SHOW(semctl(id, 0, IPC_RMID));
-    waitpid(child, 0, 0);
+    int end;
+    waitpid(child, &end, 0);
+    printf("waiter: %s\n", strerrorname_np(WEXITSTATUS(end)));
     SHOW(semctl(id, 0, GETVAL));
     SHOW(semop(id, &zero, 1));
 }
@@ -167,13 +167,13 @@ static void messages(key_t key) {
     SHOW(msgsnd(id, &large, 1, IPC_NOWAIT));
     child = fork();
     if (child == 0) {
-        SHOW(msgsnd(id, &large, 1, 0));
-        fflush(stdout);
-        _exit(0);
+        _exit(msgsnd(id, &large, 1, 0) < 0 ? errno : 0);
     }
     usleep(50000);
+    int end;
     SHOW(msgctl(id, IPC_RMID, 0));
-    waitpid(child, 0, 0);
+    waitpid(child, &end, 0);
+    printf("sender: %s\n", strerrorname_np(WEXITSTATUS(end)));
     SHOW(msgrcv(id, &got, 100, 0, 0));
 }
 
