@@ -23,6 +23,8 @@ pub struct ContainerSpec {
     pub has_init: bool,
     /// Whether the first process waits for [`crate::control::HostMessage::Start`].
     pub waits_for_start: bool,
+    /// Most tasks that it may have; any number if absent.
+    pub task_limit: Option<u64>,
     /// Mounts, in order.
     pub mounts: Vec<MountSpec>,
     /// Absolute paths that must read as empty.

@@ -75,6 +75,8 @@ pub enum HostMessage {
     Pause,
     /// Go on; answered by [`SentryMessage::Resumed`].
     Resume,
+    /// Let the container have at most so many tasks, or any number.
+    LimitTasks(Option<u64>),
     /// Answer with [`SentryMessage::Processes`].
     ListProcesses,
 }

@@ -2,6 +2,7 @@
 //! that serve the sentry's queues.
 
 pub mod bundle;
+pub mod cgroups;
 pub mod channel;
 pub mod cli;
 pub mod commands;

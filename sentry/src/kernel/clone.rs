@@ -156,7 +156,8 @@ impl Current {
             || credentials.has(Capabilities::SYS_RESOURCE)
             || credentials.has(Capabilities::SYS_ADMIN);
         let count = u64::try_from(self.kernel.processes.task_count()).unwrap_or(u64::MAX);
-        if count >= limit && !exempt { Err(Errno::EAGAIN) } else { Ok(()) }
+        let is_over = count >= self.kernel.task_limit() || (count >= limit && !exempt);
+        if is_over { Err(Errno::EAGAIN) } else { Ok(()) }
     }
 
     fn clone_parts(&mut self, request: &CloneRequest) -> Result<Parts> {

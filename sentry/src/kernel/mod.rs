@@ -63,7 +63,7 @@ pub use wait_child::{ChildEvent, WaitOptions, WaitTarget};
 pub use wait_queue::{Observer, PollEvents, WaitQueue, WaitUntil, WaiterId};
 
 use alloc::{sync::Arc, vec::Vec};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use guest_abi::boot::BootInfo;
 use spin::{Once, RwLock};
@@ -126,6 +126,8 @@ pub struct Kernel {
     pub freezer: Freezer,
     /// Processes that the host started in the container.
     pub joined: JoinedProcesses,
+    /// Most tasks there may be; `u64::MAX` for any number.
+    task_limit: AtomicU64,
     boot_info: BootInfo,
     halted: AtomicBool,
 }
@@ -172,6 +174,7 @@ impl Kernel {
             uts: RwLock::new(uts),
             freezer: Freezer::default(),
             joined: JoinedProcesses::default(),
+            task_limit: AtomicU64::new(boot_info.container.task_limit.unwrap_or(u64::MAX)),
             boot_info,
             halted: AtomicBool::new(false),
         })
@@ -180,6 +183,16 @@ impl Kernel {
     /// What the host said at start.
     pub const fn boot_info(&self) -> &BootInfo {
         &self.boot_info
+    }
+
+    /// Most tasks that the container may have (pids.max of a control group).
+    pub fn task_limit(&self) -> u64 {
+        self.task_limit.load(Ordering::Relaxed)
+    }
+
+    /// Changes it; tasks that are there stay.
+    pub fn set_task_limit(&self, limit: Option<u64>) {
+        self.task_limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Ends the sandbox: all executors return.

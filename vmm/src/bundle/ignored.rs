@@ -8,9 +8,7 @@ pub fn sections(spec: &Spec) -> Vec<&'static str> {
     let linux = spec.linux().as_ref();
     let process = spec.process().as_ref();
     let present = [
-        ("hooks", spec.hooks().is_some()),
         ("linux.devices", linux.is_some_and(|linux| linux.devices().is_some())),
-        ("linux.resources", linux.is_some_and(|linux| linux.resources().is_some())),
         ("linux.seccomp", linux.is_some_and(|linux| linux.seccomp().is_some())),
         ("linux.sysctl", linux.is_some_and(|linux| linux.sysctl().is_some())),
         ("linux.uidMappings", linux.is_some_and(|linux| linux.uid_mappings().is_some())),

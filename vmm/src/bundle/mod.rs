@@ -25,6 +25,7 @@ use oci_spec::runtime::Spec;
 use rustix::fs::OFlags;
 
 use crate::{
+    cgroups::task_limit,
     error::{Failure, Result},
     sandbox::plan::{LaunchPlan, Trees},
 };
@@ -114,6 +115,9 @@ impl Bundle {
             root,
             has_init: true,
             waits_for_start: options.waits_for_start,
+            task_limit: linux
+                .and_then(|linux| linux.resources().as_ref()?.pids().as_ref().and_then(task_limit))
+                .and_then(|limit| u64::try_from(limit).ok()),
             mounts: mounts::convert(
                 self.spec.mounts().as_deref().unwrap_or_default(),
                 &self.directory,

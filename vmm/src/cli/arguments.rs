@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     container_arguments::{
-        CreateFlags, DeleteFlags, ExecFlags, IdFlags, KillFlags, ListFlags, PsFlags, RunFlags,
+        CreateFlags, DeleteFlags, EventsFlags, ExecFlags, IdFlags, KillFlags, ListFlags, PsFlags,
+        RunFlags, UpdateFlags,
     },
     do_command::{UserFlag, Volume},
 };
@@ -84,6 +85,10 @@ pub enum Command {
     Resume(IdFlags),
     /// Wait for the end of a container and exit with its status.
     Wait(IdFlags),
+    /// Change the limits of a container.
+    Update(UpdateFlags),
+    /// Print what a container uses, as JSON lines.
+    Events(EventsFlags),
     /// Write an example config.json.
     Spec(SpecFlags),
     /// List the platforms: which can be used here, and why not.

@@ -1,10 +1,13 @@
 //! Flags of the commands of an OCI runtime: those that runc has, with its names.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::commands::{create, exec, list};
+use crate::{
+    commands::{create, exec, list, update},
+    size,
+};
 
 /// A command that needs a container's id only.
 #[derive(Args, Debug)]
@@ -123,6 +126,56 @@ pub enum TableFormat {
     Json,
 }
 
+/// `events`.
+#[derive(Args, Debug)]
+pub struct EventsFlags {
+    /// Once only.
+    #[arg(long)]
+    pub stats: bool,
+    /// Time between two lines, such as 5s.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub interval: Duration,
+    /// The container's id.
+    pub id: String,
+}
+
+/// `update`.
+#[derive(Args, Debug)]
+pub struct UpdateFlags {
+    /// File like linux.resources of config.json; - is standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub resources: Option<PathBuf>,
+    /// Relative weight of processor time.
+    #[arg(long, value_name = "WEIGHT")]
+    pub cpu_share: Option<u64>,
+    /// Period of the processor quota in microseconds.
+    #[arg(long, value_name = "TIME")]
+    pub cpu_period: Option<u64>,
+    /// Processor time in a period in microseconds.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub cpu_quota: Option<i64>,
+    /// Processors to use.
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes to use.
+    #[arg(long, value_name = "LIST")]
+    pub cpuset_mems: Option<String>,
+    /// Memory in bytes.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_negative_numbers = true)]
+    pub memory: Option<i64>,
+    /// Memory that is kept for it, in bytes.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_negative_numbers = true)]
+    pub memory_reservation: Option<i64>,
+    /// Memory and swap together, in bytes.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, allow_negative_numbers = true)]
+    pub memory_swap: Option<i64>,
+    /// Tasks.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub pids_limit: Option<i64>,
+    /// The container's id.
+    pub id: String,
+}
+
 /// `exec`.
 #[derive(Args, Debug)]
 pub struct ExecFlags {
@@ -227,6 +280,42 @@ impl RunFlags {
         };
         Self { creation, detach: false, keep: false, no_subreaper: false, id: None }
     }
+}
+
+impl UpdateFlags {
+    /// What the flags besides --resources say.
+    pub fn limits(&self) -> update::Limits {
+        update::Limits {
+            cpu_share: self.cpu_share,
+            cpu_period: self.cpu_period,
+            cpu_quota: self.cpu_quota,
+            cpuset_cpus: self.cpuset_cpus.clone(),
+            cpuset_mems: self.cpuset_mems.clone(),
+            memory: self.memory,
+            memory_reservation: self.memory_reservation,
+            memory_swap: self.memory_swap,
+            pids_limit: self.pids_limit,
+        }
+    }
+}
+
+/// A size in bytes with an optional suffix, or -1 for any.
+fn bytes(text: &str) -> Result<i64, &'static str> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let size = size::parse(text).and_then(|bytes| i64::try_from(bytes).ok());
+    size.ok_or("expected a number with an optional suffix k, m or g, or -1")
+}
+
+/// Seconds (`5s`, `5`) or milliseconds (`500ms`).
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let parsed = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+        (Some(number), _) => number.parse().map(Duration::from_millis),
+        (None, Some(number)) => number.parse().map(Duration::from_secs),
+        (None, None) => text.parse().map(Duration::from_secs),
+    };
+    parsed.map_err(|_| "expected seconds, such as 5s")
 }
 
 impl ListFlags {

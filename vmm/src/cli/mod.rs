@@ -66,7 +66,15 @@ fn run_command(arguments: Arguments) -> Result<u8> {
 /// Runs a command other than `do`.
 fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8> {
     let launch = || -> Result<Launch<'_>> {
-        Ok(Launch { settings: global.settings(&context.log)?, context })
+        Ok(Launch {
+            settings: global.settings(&context.log)?,
+            systemd_cgroup: global.systemd_cgroup,
+            is_sized: commands::Sized {
+                memory: global.memory.is_some(),
+                executors: global.executors.is_some(),
+            },
+            context,
+        })
     };
     let done = match command {
         Command::Do(_) => Ok(()),
@@ -90,6 +98,13 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
         Command::Pause(flags) => commands::pause::pause(context, &flags.id),
         Command::Resume(flags) => commands::pause::resume(context, &flags.id),
         Command::Wait(flags) => return commands::wait::run(context, &flags.id),
+        Command::Update(flags) => {
+            let limits = flags.limits();
+            commands::update::run(context, &flags.id, flags.resources, &limits)
+        }
+        Command::Events(flags) => {
+            commands::events::run(context, &flags.id, flags.stats, flags.interval)
+        }
         Command::Spec(flags) => spec::write(&flags),
         Command::Platforms => print::platforms(),
         Command::Syscalls(flags) => print::syscalls(&flags),

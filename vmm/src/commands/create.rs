@@ -8,22 +8,30 @@ use std::{
     time::SystemTime,
 };
 
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxNamespaceType, LinuxResources, Spec};
 
 use super::{Launch, state::state_json, write_pid_file};
 use crate::{
     bundle::{Bundle, BundleOptions},
+    cgroups::Cgroup,
     channel::Channel,
     console_socket::offer_terminal,
     control_socket,
     error::{Failure, Result},
     hooks,
-    sandbox::{plan::LaunchPlan, service},
+    sandbox::{
+        plan::LaunchPlan,
+        service,
+        settings::{self, Settings},
+    },
     stand_in::{self, Order, Role, StandIn, Streams},
     state::{Container, ProcessIdentity, Record, Status},
     terminal,
     time::rfc3339,
 };
+
+/// Period of a processor quota that does not say, in microseconds (cpu.cfs_period_us).
+const DEFAULT_PERIOD_MICROSECONDS: u64 = 100_000;
 
 /// What to create.
 #[derive(Clone, Debug)]
@@ -123,6 +131,10 @@ fn make(
         Ok(record) => Ok((record, stand_in, has_callers_terminal)),
         Err(failure) => {
             stand_in.kill();
+            if let Some(cgroup) = cgroup(bundle.spec(), launch, &options.id) {
+                // The failure that is told is the first one.
+                let _ = cgroup.remove();
+            }
             Err(failure)
         }
     }
@@ -137,9 +149,15 @@ fn complete(
     container: &Container,
     stand_in: &StandIn,
 ) -> Result<Record> {
-    let mut record = record(bundle, options, stand_in)?;
+    let mut record = record(launch, bundle, options, stand_in)?;
     // From now on a killed command leaves something that can be deleted.
     container.write_record(&record)?;
+    if let Some(cgroup) = &record.cgroup {
+        cgroup.add(stand_in.id())?;
+        if let Some(resources) = resources(bundle.spec()) {
+            cgroup.limit(resources)?;
+        }
+    }
     enter_network(bundle.spec(), stand_in)?;
     if let Some(all) = bundle.spec().hooks() {
         let state = state_json(&record, Status::Creating).to_string();
@@ -149,7 +167,7 @@ fn complete(
         hooks::run("createRuntime", all.create_runtime().as_ref(), &state)?;
         hooks::run("createContainer", all.create_container().as_ref(), &state)?;
     }
-    boot(launch, plan, container, stand_in)?;
+    boot(launch, plan, container, stand_in, resources(bundle.spec()))?;
     record.is_created = true;
     container.write_record(&record)?;
     if let Some(path) = &options.pid_file {
@@ -164,6 +182,7 @@ fn boot(
     plan: &LaunchPlan,
     container: &Container,
     stand_in: &StandIn,
+    resources: Option<&LinuxResources>,
 ) -> Result<()> {
     let failed = |error: rustix::io::Errno| {
         Failure::new(
@@ -176,7 +195,32 @@ fn boot(
     stand_in.order(&Order::StartSandbox, &[remote.as_fd()])?;
     drop(remote);
     let log = &launch.context.log;
-    service::create(&channel, plan.clone(), &launch.settings, log, listener.as_fd())
+    let settings = sized(launch, resources);
+    service::create(&channel, plan.clone(), &settings, log, listener.as_fd())
+}
+
+/// The sandbox's size: what flags do not say, the container's limits do, so that they can be seen
+/// inside.
+fn sized(launch: &Launch<'_>, resources: Option<&LinuxResources>) -> Settings {
+    let mut settings = launch.settings;
+    let memory = resources.and_then(|all| all.memory().as_ref()).and_then(LinuxMemory::limit);
+    if let Some(limit) =
+        memory.and_then(|limit| u64::try_from(limit).ok()).filter(|&limit| limit > 0)
+        && !launch.is_sized.memory
+    {
+        settings.memory_bytes = settings.memory_bytes.min(settings::memory_within(limit));
+    }
+    let processor = resources.and_then(|all| all.cpu().as_ref());
+    let quota = processor.and_then(|cpu| u64::try_from(cpu.quota()?).ok()).filter(|&it| it > 0);
+    let period = processor.and_then(|cpu| cpu.period()).filter(|&period| period > 0);
+    if let Some(quota) = quota
+        && !launch.is_sized.executors
+    {
+        let processors = quota.div_ceil(period.unwrap_or(DEFAULT_PERIOD_MICROSECONDS));
+        let processors = u16::try_from(processors).unwrap_or(u16::MAX).max(1);
+        settings.executors = settings.executors.min(processors);
+    }
+    settings
 }
 
 fn streams(has_terminal: bool, size: Option<(u16, u16)>, options: &Options) -> Result<Streams> {
@@ -198,7 +242,12 @@ fn streams(has_terminal: bool, size: Option<(u16, u16)>, options: &Options) -> R
     Ok(Streams { descriptors: own().map_err(failed)?, has_terminal, controls: false })
 }
 
-fn record(bundle: &Bundle, options: &Options, stand_in: &StandIn) -> Result<Record> {
+fn record(
+    launch: &Launch<'_>,
+    bundle: &Bundle,
+    options: &Options,
+    stand_in: &StandIn,
+) -> Result<Record> {
     let stand_in = ProcessIdentity::of(stand_in.id()).ok_or_else(|| {
         Failure::new("the container's process ended at once", "see the host's log")
     })?;
@@ -212,8 +261,18 @@ fn record(bundle: &Bundle, options: &Options, stand_in: &StandIn) -> Result<Reco
         owner: owner(),
         annotations: bundle.spec().annotations().clone().unwrap_or_default(),
         hooks: bundle.spec().hooks().clone(),
-        cgroups: Vec::new(),
+        cgroup: cgroup(bundle.spec(), launch, &options.id),
     })
+}
+
+/// The control group that config.json names.
+fn cgroup(spec: &Spec, launch: &Launch<'_>, id: &str) -> Option<Cgroup> {
+    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?;
+    Some(Cgroup::new(path, launch.systemd_cgroup, id))
+}
+
+fn resources(spec: &Spec) -> Option<&LinuxResources> {
+    spec.linux().as_ref()?.resources().as_ref()
 }
 
 /// The user's name in /etc/passwd, else the number.

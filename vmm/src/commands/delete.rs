@@ -2,6 +2,7 @@
 
 use super::{Context, state::state_json};
 use crate::{
+    cgroups::Cgroup,
     error::{Failure, Result},
     hooks,
     state::{Container, Record, Status, status},
@@ -53,6 +54,10 @@ fn kill(record: &Record) -> Result<()> {
 /// # Errors
 /// If its state cannot be removed.
 pub fn forget(context: &Context, container: Container, record: &Record) -> Result<()> {
+    if let Some(Err(failure)) = record.cgroup.as_ref().map(Cgroup::remove) {
+        // Somebody else may have put a process there.
+        context.log.warning(failure);
+    }
     container.remove()?;
     let poststop = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
     let state = state_json(record, Status::Stopped).to_string();

@@ -88,6 +88,12 @@ pub fn run(context: &Context, options: &Options) -> Result<u8> {
     let controls = process.terminal && !own_terminal;
     let own_streams = streams_of_stand_in(&process, &streams, controls)?;
     let stand_in = stand_in::spawn(Role::Process, &options.id, own_streams)?;
+    if let Some(cgroup) = &record.cgroup
+        && let Err(failure) = cgroup.add(stand_in.id())
+    {
+        // It is small, and what it stands for is counted in any case.
+        context.log.warning(failure);
+    }
     let started = start(&container, process, &streams, &stand_in).and_then(|()| {
         let path = options.pid_file.as_ref();
         path.map_or(Ok(()), |path| write_pid_file(path, stand_in.id()))

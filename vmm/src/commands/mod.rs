@@ -2,6 +2,7 @@
 
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod kill;
 pub mod list;
@@ -10,6 +11,7 @@ pub mod ps;
 pub mod run;
 pub mod start;
 pub mod state;
+pub mod update;
 pub mod wait;
 
 use std::{io::Write, path::Path};
@@ -36,8 +38,21 @@ pub struct Context {
 pub struct Launch<'a> {
     /// Its size and platform.
     pub settings: Settings,
+    /// Whether systemd makes control groups.
+    pub systemd_cgroup: bool,
+    /// Whether flags say how large it is; else the limits of config.json do.
+    pub is_sized: Sized,
     /// The context.
     pub context: &'a Context,
+}
+
+/// What of the size of a sandbox flags say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sized {
+    /// Its memory.
+    pub memory: bool,
+    /// Its executors.
+    pub executors: bool,
 }
 
 impl Context {

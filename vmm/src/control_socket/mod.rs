@@ -39,6 +39,8 @@ pub enum Request {
     /// Start another process. Carries four descriptors: its standard streams and the life line of
     /// its stand-in.
     Execute(ProcessSpec),
+    /// Let the container have at most so many tasks, or any number.
+    LimitTasks(Option<u64>),
     /// List the processes.
     Processes,
     /// Answer when the container has ended.

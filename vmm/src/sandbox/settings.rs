@@ -49,6 +49,14 @@ pub const fn check_memory_bytes(bytes: u64) -> Result<u64, &'static str> {
     }
 }
 
+/// Sandbox memory for a container that may use `limit` bytes on the host: the sandbox's own processes
+/// need a part.
+pub fn memory_within(limit: u64) -> u64 {
+    let own = (limit / 8).clamp(8 << 20, 64 << 20);
+    let bytes = limit.saturating_sub(own).clamp(MIN_MEMORY_BYTES, RAM_LIMIT);
+    bytes - bytes % LARGE_PAGE_SIZE
+}
+
 /// Half of the host's memory.
 pub fn default_memory_bytes() -> u64 {
     let host = rustix::system::sysinfo();

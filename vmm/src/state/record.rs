@@ -6,6 +6,7 @@ use oci_spec::runtime::Hooks;
 use serde::{Deserialize, Serialize};
 
 use super::ProcessIdentity;
+use crate::cgroups::Cgroup;
 
 /// One container, as the command that made it saw it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,9 +30,8 @@ pub struct Record {
     pub annotations: HashMap<String, String>,
     /// Hooks that commands after its creation run.
     pub hooks: Option<Hooks>,
-    /// Directories of its control groups.
-    #[serde(default)]
-    pub cgroups: Vec<PathBuf>,
+    /// Its control group, if it has one.
+    pub cgroup: Option<Cgroup>,
 }
 
 #[cfg(test)]
@@ -48,7 +48,7 @@ impl Record {
             owner: "root".to_owned(),
             annotations: HashMap::from([("a".to_owned(), "b".to_owned())]),
             hooks: None,
-            cgroups: vec!["/sys/fs/cgroup/x".into()],
+            cgroup: Some(Cgroup::new("/x".as_ref(), false, "one")),
         }
     }
 }

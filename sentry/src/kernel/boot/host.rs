@@ -42,6 +42,7 @@ fn serve(kernel: &Arc<Kernel>, control: &Arc<Control>, message: HostMessage) {
             kernel.thaw();
             report(kernel, control, SentryMessage::Resumed);
         }
+        HostMessage::LimitTasks(limit) => kernel.set_task_limit(limit),
         HostMessage::ListProcesses => report(kernel, control, processes(kernel)),
     }
 }

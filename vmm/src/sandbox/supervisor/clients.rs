@@ -116,6 +116,10 @@ impl Supervisor {
                 return Err(Failure::new(cause, "resume it first"));
             }
             (Request::Execute(process), _) => self.execute(client, process, descriptors)?,
+            (Request::LimitTasks(limit), _) => {
+                self.tell(HostMessage::LimitTasks(limit));
+                return Ok(Some(Reply::Done));
+            }
             (Request::Processes, _) => {
                 self.let_wait(client, Awaited::Processes);
                 self.tell(HostMessage::ListProcesses);
