@@ -19,6 +19,7 @@ use std::{
 };
 
 pub mod benchmark;
+pub mod bundle;
 pub mod pseudo_terminal;
 
 /// Environment variable that chooses the platform under test; `ptrace` if unset.

@@ -113,7 +113,7 @@ fn host_resources(resources: &LinuxResources) -> LinuxResources {
         processor.set_quota(processor.quota().filter(|&quota| quota != 0));
         resources.set_cpu(Some(processor));
     }
-    if let Some(mut memory) = resources.memory().clone() {
+    if let Some(mut memory) = *resources.memory() {
         let set = |value: Option<i64>| value.filter(|&value| value != 0);
         memory.set_limit(set(memory.limit()));
         memory.set_reservation(set(memory.reservation()));

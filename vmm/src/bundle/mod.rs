@@ -9,6 +9,7 @@ mod process;
 mod rlimits;
 mod root;
 
+pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
 pub use process::convert as process;
 pub use root::add_root;

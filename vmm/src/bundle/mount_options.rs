@@ -47,6 +47,29 @@ const FLAG_OPTIONS: &[(&str, Effect)] = &[
     ("nostrictatime", Effect::Clear(MountFlags::STRICTATIME)),
 ];
 
+/// Their names.
+const FLAG_NAMES: &[&str] = &[
+    "ro",
+    "rw",
+    "nosuid",
+    "suid",
+    "nodev",
+    "dev",
+    "noexec",
+    "exec",
+    "sync",
+    "async",
+    "dirsync",
+    "noatime",
+    "atime",
+    "nodiratime",
+    "diratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+];
+
 /// Options that ask for what a sandbox has anyway: its mounts never propagate to the host, its
 /// devpts is always an instance of its own, and it has no other users to map.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -75,6 +98,10 @@ const WITHOUT_EFFECT: &[&str] = &[
 /// The same for options with a value: owners and limits of file systems the sentry makes itself.
 const WITHOUT_EFFECT_VALUED: &[&str] =
     &["gid", "uid", "ptmxmode", "nr_inodes", "nr_blocks", "huge", "mpol", "hidepid", "subset"];
+
+/// Every option without a value, and the prefix of every one with a value, by group.
+pub const KNOWN_MOUNT_OPTIONS: [&[&str]; 3] =
+    [FLAG_NAMES, WITHOUT_EFFECT, &["bind", "rbind", "size", "mode"]];
 
 impl MountOptions {
     /// Takes the options of one mount.
@@ -137,6 +164,11 @@ mod tests {
         for bad in ["size=", "size=1x", "size=99999999999g", "size=50%", "mode=9", "mode=77777"] {
             assert_eq!(parse(&[bad]), Err(bad.to_owned()));
         }
+    }
+
+    #[test]
+    fn names_are_those_of_the_table() {
+        assert!(FLAG_OPTIONS.iter().map(|(name, _)| name).eq(FLAG_NAMES));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::{
     do_command::{UserFlag, Volume},
 };
 use crate::{
+    commands::install,
     error::{Failure, Result},
     logging::Log,
     sandbox::settings::{self, Platform, Settings},
@@ -89,6 +90,12 @@ pub enum Command {
     Update(UpdateFlags),
     /// Print what a container uses, as JSON lines.
     Events(EventsFlags),
+    /// Print what this runtime can do, as JSON.
+    Features,
+    /// Register this program with Docker and containerd.
+    Install(InstallFlags),
+    /// Take it out of their configuration again.
+    Uninstall(InstallFlags),
     /// Write an example config.json.
     Spec(SpecFlags),
     /// List the platforms: which can be used here, and why not.
@@ -199,8 +206,43 @@ pub enum LogFormatFlag {
 #[derive(Args, Debug)]
 pub struct SpecFlags {
     /// Directory to write config.json to.
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
     pub bundle: PathBuf,
+    /// For a user who is not root.
+    #[arg(long = "rootless")]
+    pub for_rootless: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct InstallFlags {
+    /// Docker's configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/docker/daemon.json")]
+    pub docker_config: PathBuf,
+    /// containerd's configuration file.
+    #[arg(long, value_name = "FILE", default_value = "/etc/containerd/config.toml")]
+    pub containerd_config: PathBuf,
+    /// Name of the runtime in them.
+    #[arg(long, default_value = "sandbox-vmm")]
+    pub name: String,
+    /// Only print what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Arguments that engines are to pass to the runtime.
+    #[arg(last = true, value_name = "ARGS")]
+    pub runtime_arguments: Vec<String>,
+}
+
+impl InstallFlags {
+    /// What they ask for.
+    pub fn options(self) -> install::Options {
+        install::Options {
+            docker: self.docker_config,
+            containerd: self.containerd_config,
+            name: self.name,
+            arguments: self.runtime_arguments,
+            dry_run: self.dry_run,
+        }
+    }
 }
 
 impl GlobalFlags {

@@ -1,0 +1,38 @@
+//! `features`: what this runtime can do, as JSON (OCI runtime specification, "Feature Structure").
+
+use serde_json::json;
+
+use super::{print, state::OCI_VERSION};
+use crate::{bundle::KNOWN_MOUNT_OPTIONS, error::Result};
+
+/// Oldest version of the specification whose bundles it takes.
+const OLDEST_OCI_VERSION: &str = "1.0.0";
+
+/// The command.
+///
+/// # Errors
+/// If standard output is closed.
+pub fn run() -> Result<()> {
+    let mut capabilities: Vec<_> = caps::all().iter().map(ToString::to_string).collect();
+    capabilities.sort();
+    let mut options: Vec<_> = KNOWN_MOUNT_OPTIONS.iter().flat_map(|names| names.iter()).collect();
+    options.sort();
+    let features = json!({
+        "ociVersionMin": OLDEST_OCI_VERSION,
+        "ociVersionMax": OCI_VERSION,
+        "hooks": [
+            "prestart", "createRuntime", "createContainer", "startContainer", "poststart",
+            "poststop",
+        ],
+        "mountOptions": options,
+        "linux": {
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "uts"],
+            "capabilities": capabilities,
+            "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true },
+            "seccomp": { "enabled": false },
+            "apparmor": { "enabled": false },
+            "selinux": { "enabled": false },
+        },
+    });
+    print(&format!("{features:#}\n"))
+}
