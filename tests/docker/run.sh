@@ -42,7 +42,7 @@ for _ in $(seq 150); do "$DOCKER" info >/dev/null 2>&1 && break; sleep 0.2; done
 
 mkdir -p "$directory/root"/{bin,etc,tmp,proc,sys,dev}
 cp /usr/bin/busybox "$directory/root/bin/"
-/usr/bin/busybox --list | while read -r applet; do ln -sf busybox "$directory/root/bin/$applet"; done
+/usr/bin/busybox --list | grep -vx busybox | while read -r applet; do ln -sf busybox "$directory/root/bin/$applet"; done
 echo 'root:x:0:0:root:/root:/bin/sh' >"$directory/root/etc/passwd"
 chmod 644 "$directory/root/etc/passwd"
 tar -C "$directory/root" -c . | "$DOCKER" import -c 'CMD ["sh"]' - bb:1 >/dev/null
