@@ -50,4 +50,5 @@ programs! {
     system_v_ipc,
     standard_streams,
     tar_round_trip,
+    unnamed_files,
 }

@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod overlay;
 pub mod pid_fd;
 pub mod pipe;
+mod pipe_packets;
 pub mod proc;
 pub mod pseudo;
 mod record;

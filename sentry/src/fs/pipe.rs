@@ -6,14 +6,16 @@
 use alloc::{
     boxed::Box,
     sync::{Arc, Weak},
+    vec::Vec,
 };
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use spin::mutex::SpinMutex;
 
-use super::{ByteRing, FIONREAD, next_inode, write_count};
+use super::{ByteRing, FIONREAD, next_inode, pipe_packets::Packets, write_count};
 use crate::{
     errno::{Errno, Result},
     io::{Destination, Source, TryError, TryResult},
@@ -43,6 +45,7 @@ pub struct Pipe {
 /// Lock order: the pipe's state, then the locks of user memory.
 struct State {
     ring: ByteRing,
+    packets: Packets,
     readers: Ends,
     writers: Ends,
 }
@@ -76,6 +79,8 @@ pub struct PipeEnd {
     /// Writers that were gone when this end was opened: without one since, an empty FIFO has not
     /// hung up.
     writers_before: u64,
+    /// Each write is a packet of its own (O_DIRECT).
+    makes_packets: AtomicBool,
 }
 
 /// A new pipe of the user and group `owner`: its reading and its writing end.
@@ -93,6 +98,7 @@ impl Pipe {
             owner,
             state: SpinMutex::new(State {
                 ring: ByteRing::new(DEFAULT_CAPACITY),
+                packets: Packets::default(),
                 readers: Ends::default(),
                 writers: Ends::default(),
             }),
@@ -113,7 +119,13 @@ impl PipeEnd {
         }
         drop(state);
         pipe.queue.wake_all();
-        Arc::new(Self { pipe: pipe.clone(), reads, writes, writers_before })
+        Arc::new(Self {
+            pipe: pipe.clone(),
+            reads,
+            writes,
+            writers_before,
+            makes_packets: AtomicBool::new(false),
+        })
     }
 
     /// Capacity in bytes (fcntl(2) F_GETPIPE_SZ).
@@ -134,6 +146,25 @@ impl PipeEnd {
         self.pipe.state.lock().ring.set_capacity(capacity)?;
         self.pipe.queue.wake(writable());
         Ok(capacity)
+    }
+
+    /// Copies up to `limit` of the bytes that would be read next and leaves them there; none at
+    /// the end.
+    ///
+    /// # Errors
+    /// WouldBlock if there are none yet.
+    pub fn try_peek(&self, limit: usize) -> TryResult<Vec<u8>> {
+        let state = self.pipe.state.lock();
+        if state.ring.is_empty() && state.writers.open > 0 {
+            return Err(TryError::WouldBlock);
+        }
+        let (front, back) = state.ring.slices();
+        Ok(front.iter().chain(back).copied().take(limit).collect())
+    }
+
+    /// Whether both are ends of one pipe.
+    pub fn shares_pipe_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pipe, &other.pipe)
     }
 
     /// Bytes waiting to be read (ioctl(2) FIONREAD).
@@ -185,7 +216,10 @@ impl File for PipeEnd {
         if state.ring.is_empty() {
             return if state.writers.open == 0 { Ok(0) } else { Err(TryError::WouldBlock) };
         }
-        let count = state.ring.drain_into(destination, usize::MAX)?;
+        let limit = state.packets.readable();
+        let count = state.ring.drain_into(destination, limit)?;
+        let rest = state.packets.read(count);
+        state.ring.discard(rest);
         // Writers are told when a whole atomic write fits, not for each byte.
         let room = state.ring.free() >= ATOMIC_WRITE;
         drop(state);
@@ -207,11 +241,15 @@ impl File for PipeEnd {
         if wanted == 0 {
             return Ok(Written::default());
         }
-        let needed = if wanted <= ATOMIC_WRITE { wanted } else { 1 };
+        let makes_packets = self.makes_packets.load(Ordering::Relaxed);
+        let limit = if makes_packets { ATOMIC_WRITE } else { usize::MAX };
+        let whole = wanted.min(limit);
+        let needed = if whole <= ATOMIC_WRITE { whole } else { 1 };
         if state.ring.free() < needed {
             return Err(TryError::WouldBlock);
         }
-        let count = state.ring.fill_from(source, usize::MAX)?;
+        let count = state.ring.fill_from(source, limit)?;
+        state.packets.written(count, makes_packets);
         drop(state);
         self.pipe.queue.wake(readable());
         Ok(Written { count, end: 0 })
@@ -234,6 +272,10 @@ impl File for PipeEnd {
             events |= write_events(&state);
         }
         events
+    }
+
+    fn flags_changed(&self, flags: OpenFlags) {
+        self.makes_packets.store(flags.contains(OpenFlags::DIRECT), Ordering::Relaxed);
     }
 
     fn reopen(self: Arc<Self>, flags: OpenFlags) -> Result<Arc<dyn File>> {
@@ -383,6 +425,27 @@ mod tests {
         assert!(again.try_write(START, &mut Bytes::new(b"x")).is_ok());
         assert_eq!(reader.try_read(0, &mut Sink::new(2)), Ok(1));
         assert_eq!(reader.try_read(0, &mut Sink::new(2)), Err(TryError::WouldBlock));
+    }
+
+    #[test]
+    fn packets_are_read_one_at_a_time_and_cut_off() {
+        let (reader, writer) = create((0, 0));
+        assert_eq!(write(&writer, b"plain"), Ok(5));
+        writer.flags_changed(OpenFlags::DIRECT);
+        assert_eq!((write(&writer, b"one"), write(&writer, b"second")), (Ok(3), Ok(6)));
+        writer.flags_changed(OpenFlags::empty());
+        assert_eq!(write(&writer, b"rest"), Ok(4));
+        assert_eq!(reader.try_peek(7).unwrap(), b"plainon");
+        let read = |size| {
+            let mut sink = Sink::new(size);
+            reader.try_read(0, &mut sink).map(|_| sink.bytes)
+        };
+        assert_eq!(read(2).unwrap(), b"pl");
+        assert_eq!(read(99).unwrap(), b"ain");
+        assert_eq!(read(99).unwrap(), b"one");
+        assert_eq!(read(2).unwrap(), b"se");
+        assert_eq!(read(99).unwrap(), b"rest");
+        assert_eq!(read(99), Err(TryError::WouldBlock));
     }
 
     #[test]

@@ -17,11 +17,15 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
+    fs::pid_fd::PidFd,
     loader::StringRanges,
     mm::{Mm, UserAddress},
     platform::UserContext,
-    vfs::{FdTable, FsContext},
+    syscalls::FileDescriptor,
+    vfs::{FdTable, FsContext, OpenFile, OpenFlags},
 };
+
+const READ_WRITE: OpenFlags = OpenFlags::READ_WRITE;
 
 bitflags! {
     /// Flags of clone(2).
@@ -85,6 +89,8 @@ pub struct CloneRequest {
     pub child_tid: UserAddress,
     /// FS base of the child.
     pub tls: u64,
+    /// Where a descriptor of the child as a file goes.
+    pub pidfd: UserAddress,
 }
 
 impl CloneRequest {
@@ -94,7 +100,8 @@ impl CloneRequest {
             || (has(CloneFlags::SIGHAND) && !has(CloneFlags::VM))
             || (has(CloneFlags::SIGHAND) && has(CloneFlags::CLEAR_SIGHAND))
             || (has(CloneFlags::PARENT) && current.process().pid() == 1)
-            || has(CloneFlags::INTO_CGROUP | CloneFlags::PIDFD)
+            || has(CloneFlags::INTO_CGROUP)
+            || (has(CloneFlags::PIDFD) && has(CloneFlags::THREAD))
             || self.exit_signal > u32::from(Signal::MAX);
         if impossible {
             return Err(Errno::EINVAL);
@@ -130,7 +137,14 @@ impl Current {
         }
         let parts = self.clone_parts(request)?;
         let mm = parts.mm.clone();
-        let mut child = self.register_clone(request, parts)?;
+        let descriptor = self.reserve_pid_descriptor(request).await?;
+        let mut child = self.register_clone(request, parts).inspect_err(|_| {
+            drop(descriptor.map(|reserved| self.files.close(reserved)));
+        })?;
+        if let Some(descriptor) = descriptor {
+            let file = OpenFile::new(PidFd::new(child.process().clone()), None, READ_WRITE);
+            drop(self.files.install_at(descriptor, file, true, u64::MAX));
+        }
         let tid = child.task.tid();
         // As in Linux, an address that cannot be written is ignored: the child exists already.
         if request.flags.contains(CloneFlags::PARENT_SET_TID) {
@@ -147,6 +161,23 @@ impl Current {
             self.wait_killable(super::WaitReason::Vfork, done.wait()).await;
         }
         Ok(tid)
+    }
+
+    /// Opens a descriptor for the child as a file (CLONE_PIDFD) and tells the caller of it, while
+    /// the call can still fail. Until the child is there it is a file of the caller's own process.
+    async fn reserve_pid_descriptor(
+        &self,
+        request: &CloneRequest,
+    ) -> Result<Option<FileDescriptor>> {
+        if !request.flags.contains(CloneFlags::PIDFD) {
+            return Ok(None);
+        }
+        let file = OpenFile::new(PidFd::new(self.process().clone()), None, READ_WRITE);
+        let limit = self.process().limit(Resource::OpenFiles).soft;
+        let descriptor = self.files.install(file, true, limit)?;
+        let told = self.mm.write(request.pidfd, &descriptor.0).await;
+        told.inspect_err(|_| drop(self.files.close(descriptor)))?;
+        Ok(Some(descriptor))
     }
 
     fn check_process_limit(&self) -> Result<()> {

@@ -167,7 +167,7 @@ syscall_table! {
     53 socketpair(domain: u32 as SOCKET_DOMAIN, kind: u32 as SOCKET_KIND, protocol: u32, descriptors: UserAddress) => async net::create::socketpair, Full, "";
     54 setsockopt(descriptor: FileDescriptor, level: u32 as SOCKET_LEVEL, option: u32, value: UserAddress, length: u32) => async net::options::setsockopt, Partial, "options of SOL_SOCKET only";
     55 getsockopt(descriptor: FileDescriptor, level: u32 as SOCKET_LEVEL, option: u32, value: UserAddress, length: UserAddress) => async net::options::getsockopt, Partial, "options of SOL_SOCKET only";
-    56 clone(flags: u64 as CLONE_FLAGS, stack: u64, parent_tid: UserAddress, child_tid: UserAddress, tls: u64) => boxed process::clone::clone, Partial, "no namespaces, no pidfd";
+    56 clone(flags: u64 as CLONE_FLAGS, stack: u64, parent_tid: UserAddress, child_tid: UserAddress, tls: u64) => boxed process::clone::clone, Partial, "no namespaces";
     57 fork() => boxed process::clone::fork, Full, "";
     58 vfork() => boxed process::clone::vfork, Full, "";
     59 execve(path: UserAddress as TEXT, arguments: UserAddress, environment: UserAddress) => boxed process::exec::execve, Partial, "capabilities of files are not used";
@@ -338,6 +338,7 @@ syscall_table! {
     273 set_robust_list(head: u64, size: usize) => sync process::group::set_robust_list, Full, "";
     274 get_robust_list(tid: i32, head: UserAddress, size: UserAddress) => boxed process::group::get_robust_list, Full, "";
     275 splice(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::splice, Partial, "copies";
+    276 tee(source: FileDescriptor, target: FileDescriptor, count: usize, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::tee, Partial, "copies";
     277 sync_file_range(descriptor: FileDescriptor, offset: i64, count: i64, flags: u32) => boxed fs::sync::sync_file_range, Full, "";
     278 vmsplice(descriptor: FileDescriptor, vectors: UserAddress, count: u64, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::vmsplice, Partial, "copies";
     280 utimensat(directory: FileDescriptor, name: UserAddress as TEXT, times: UserAddress, flags: u32 as AT_FLAGS) => boxed fs::attributes::utimensat, Full, "";
@@ -353,7 +354,7 @@ syscall_table! {
     290 eventfd2(initial: u32, flags: u32 as EVENT_FLAGS) => sync ipc::event_fd::eventfd2, Full, "";
     291 epoll_create1(flags: u32 as NEW_FILE_FLAGS) => sync poll::epoll::epoll_create1, Full, "";
     292 dup3(old: FileDescriptor, new: FileDescriptor, flags: u32 as NEW_FILE_FLAGS) => sync fs::descriptors::dup3, Full, "";
-    293 pipe2(descriptors: UserAddress, flags: u32 as NEW_FILE_FLAGS) => async ipc::pipe::pipe2, Partial, "no O_DIRECT";
+    293 pipe2(descriptors: UserAddress, flags: u32 as NEW_FILE_FLAGS) => async ipc::pipe::pipe2, Full, "";
     294 inotify_init1(flags: u32 as NEW_FILE_FLAGS) => sync fs::inotify::inotify_init1, Full, "";
     295 preadv(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::preadv, Full, "";
     296 pwritev(descriptor: FileDescriptor, vectors: UserAddress, count: u64, offset: i64) => boxed fs::read_write::pwritev, Full, "";
@@ -380,7 +381,7 @@ syscall_table! {
     332 statx(directory: FileDescriptor, name: UserAddress as TEXT, flags: u32 as AT_FLAGS, mask: u32, buffer: UserAddress) => async fs::stat::statx, Full, "";
     424 pidfd_send_signal(descriptor: FileDescriptor, signal: i32 as SIGNAL, info: UserAddress, flags: u32) => boxed process::pid_fd::pidfd_send_signal, Partial, "no directories of /proc";
     434 pidfd_open(pid: i32, flags: u32 as NEW_FILE_FLAGS) => sync process::pid_fd::pidfd_open, Partial, "no threads";
-    435 clone3(arguments: UserAddress, size: usize) => boxed process::clone::clone3, Partial, "no namespaces, no pidfd, no set_tid";
+    435 clone3(arguments: UserAddress, size: usize) => boxed process::clone::clone3, Partial, "no namespaces, no set_tid";
     436 close_range(first: u32, last: u32, flags: u32 as CLOSE_RANGE_FLAGS) => sync fs::open::close_range, Full, "";
     437 openat2(directory: FileDescriptor, name: UserAddress as TEXT, how: UserAddress, size: usize) => boxed fs::open::openat2, Full, "";
     438 pidfd_getfd(descriptor: FileDescriptor, target: FileDescriptor, flags: u32) => sync process::pid_fd::pidfd_getfd, Full, "";

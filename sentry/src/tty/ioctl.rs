@@ -1,15 +1,18 @@
 //! ioctl_tty(2).
 
+use alloc::format;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Master, Terminal, Termios, Termios2, WindowSize};
 use crate::{
     errno::{Errno, Result},
     kernel::{
-        Current, WaitReason,
+        Current, Resource, WaitReason,
         signal::{Signal, SignalInfo},
     },
     mm::UserAddress,
+    vfs::{Caller, OpenFile, OpenFlags, WalkContext, WalkFlags, operations, walk},
 };
 
 /// Commands (`<asm-generic/ioctls.h>`).
@@ -43,6 +46,7 @@ mod command {
     pub const TIOCGDEV: u32 = 0x8004_5432;
     pub const TIOCSIG: u32 = 0x4004_5436;
     pub const TIOCGPTLCK: u32 = 0x8004_5439;
+    pub const TIOCGPTPEER: u32 = 0x5441;
 }
 
 /// Speed that a line without a real one reports, in bits a second.
@@ -112,7 +116,9 @@ pub(super) async fn master(
     command: u32,
     argument: u64,
 ) -> Result<u64> {
-    use command::{FIONREAD, TCFLSH, TIOCGPTLCK, TIOCGPTN, TIOCOUTQ, TIOCSIG, TIOCSPTLCK};
+    use command::{
+        FIONREAD, TCFLSH, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCOUTQ, TIOCSIG, TIOCSPTLCK,
+    };
     let user = UserAddress(argument);
     let terminal = master.terminal();
     match command {
@@ -122,6 +128,7 @@ pub(super) async fn master(
             master.set_locked(lock != 0);
         }
         TIOCGPTLCK => current.mm.write(user, &i32::from(master.is_locked())).await?,
+        TIOCGPTPEER => return open_peer(master, current, argument).await,
         TIOCSIG => {
             let signal = i32::try_from(argument).map_err(|_| Errno::EINVAL)?;
             let info = SignalInfo::kernel(Signal::from_number(signal)?);
@@ -134,6 +141,27 @@ pub(super) async fn master(
         _ => return common(terminal, current, command, argument).await,
     }
     Ok(0)
+}
+
+/// Opens the slave without its name, which may lead elsewhere or nowhere for the caller
+/// (TIOCGPTPEER).
+async fn open_peer(master: &Master, current: &Current, flags: u64) -> Result<u64> {
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    let flags = OpenFlags::from_bits_truncate(flags);
+    let credentials = current.credentials();
+    let caller =
+        Caller { kernel: &current.kernel, task: Some(&current.task), credentials: &credentials };
+    let file = current.kernel.terminals.ptys.open_slave(master.number(), caller, flags)?;
+    let root = current.fs.root();
+    let context = WalkContext { caller, root: &root, umask: 0 };
+    let name = format!("/dev/pts/{}", master.number());
+    // It only shows in /proc/PID/fd, so a container without devpts does without.
+    let path = walk(&context, &root, name.as_bytes(), WalkFlags::FOLLOW).await.ok();
+    let open = OpenFile::new(file, path, operations::status_flags(flags));
+    let limit = current.process().limit(Resource::OpenFiles).soft;
+    let close_on_exec = flags.contains(OpenFlags::CLOSE_ON_EXEC);
+    let descriptor = current.files.install(open, close_on_exec, limit)?;
+    Ok(u64::from(descriptor.0.unsigned_abs()))
 }
 
 /// Commands that mean the same on either side.

@@ -165,12 +165,19 @@ impl Current {
                 }
                 Err(errno) => {
                     // Also after a part was written, as Linux does (pipe(7)).
-                    if errno == Errno::EPIPE && open.file.signals_broken_pipe() {
-                        self.task.send_to_itself(Signal::PIPE);
-                    }
+                    self.note_broken_pipe(&*open.file, errno);
                     return if total > 0 { Ok(total) } else { Err(errno) };
                 }
             }
+        }
+    }
+}
+
+impl Current {
+    /// Raises SIGPIPE if writing to `file` failed for want of readers.
+    pub fn note_broken_pipe(&self, file: &dyn File, errno: Errno) {
+        if errno == Errno::EPIPE && file.signals_broken_pipe() {
+            self.task.send_to_itself(Signal::PIPE);
         }
     }
 }

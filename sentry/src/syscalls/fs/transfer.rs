@@ -1,4 +1,4 @@
-//! Calls that move data from file to file: sendfile(2), copy_file_range(2), splice(2),
+//! Calls that move data from file to file: sendfile(2), copy_file_range(2), splice(2), tee(2),
 //! vmsplice(2).
 
 use alloc::{sync::Arc, vec};
@@ -11,10 +11,10 @@ use crate::{
     errno::{Errno, Result},
     fs::pipe::PipeEnd,
     io,
-    kernel::Current,
+    kernel::{Current, PollEvents},
     mm::{MAX_TRANSFER, UserAddress},
     syscalls::{FileDescriptor, SyscallResult},
-    vfs::{Blocking, FileKind, OpenFile, OpenFlags},
+    vfs::{Blocking, File, FileKind, OpenFile, OpenFlags, WritePosition},
 };
 
 /// Bytes moved at once.
@@ -153,6 +153,44 @@ pub async fn splice(
         return Err(Errno::EINVAL);
     }
     transfer(current, source, target, count, flags & SPLICE_F_NONBLOCK != 0).await
+}
+
+/// tee(2), by copying.
+///
+/// # Errors
+/// As tee(2).
+pub async fn tee(
+    current: &mut Current,
+    from: FileDescriptor,
+    to: FileDescriptor,
+    count: usize,
+    flags: u32,
+) -> SyscallResult {
+    super::check_flags(flags, SPLICE_F_ALL)?;
+    if count == 0 {
+        return Ok(0);
+    }
+    let (source, target) = (current.files.get(from)?, current.files.get(to)?);
+    if !source.flags().readable() || !target.flags().writable() {
+        return Err(Errno::EBADF);
+    }
+    let ends = source.downcast::<PipeEnd>().zip(target.downcast::<PipeEnd>());
+    let (reader, writer) = ends.ok_or(Errno::EINVAL)?;
+    if reader.shares_pipe_with(writer) {
+        return Err(Errno::EINVAL);
+    }
+    let nonblocking = flags & SPLICE_F_NONBLOCK != 0;
+    let blocking = |open| if nonblocking { Blocking::Never } else { Blocking::of(open) };
+    let look = || reader.try_peek(count.min(CHUNK));
+    let bytes = current.retry(reader, PollEvents::IN, blocking(&source), look).await?;
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    let memory = current.kernel.platform.memory();
+    let attempt = || writer.try_write(WritePosition::At(0), &mut io::Bytes::new(memory, &bytes));
+    let written = current.retry(writer, PollEvents::OUT, blocking(&target), attempt).await;
+    let written = written.inspect_err(|errno| current.note_broken_pipe(writer, *errno))?;
+    Ok(written.count as u64)
 }
 
 /// vmsplice(2), by copying.

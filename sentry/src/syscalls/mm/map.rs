@@ -3,6 +3,7 @@
 use super::{PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP, PROT_READ, PROT_WRITE, protection};
 use crate::{
     errno::{Errno, Result},
+    fs::dev::Zero,
     kernel::Current,
     mm::{MapRequest, MapSource, Placement, RemapTarget, UserAddress, VmaFlags},
     platform::Protection,
@@ -127,6 +128,12 @@ fn set_file(request: &mut MapRequest, open: alloc::sync::Arc<OpenFile>, offset: 
             return Err(Errno::EPERM);
         }
         request.allowed.remove(Protection::EXECUTE);
+    }
+    if open.downcast::<Zero>().is_some() {
+        // Mapping /dev/zero is mapping nothing (mem(4)).
+        let shared = request.flags.contains(VmaFlags::SHARED);
+        request.source = if shared { MapSource::SharedAnonymous } else { MapSource::Anonymous };
+        return Ok(());
     }
     let cache = open.file.page_cache()?;
     request.source = MapSource::File { cache, offset, file: Some(open) };

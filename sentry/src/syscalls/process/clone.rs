@@ -51,6 +51,7 @@ impl CloneArguments {
             parent_tid: UserAddress(self.parent_tid),
             child_tid: UserAddress(self.child_tid),
             tls: self.tls,
+            pidfd: UserAddress(self.pidfd),
         })
     }
 }
@@ -67,8 +68,14 @@ pub async fn clone(
     let exit_signal = u32::try_from(flags & EXIT_SIGNAL_MASK).map_err(|_| Errno::EINVAL)?;
     // The high half means nothing here, and the obsolete flag does nothing.
     let flags = CloneFlags::from_bits_truncate(flags & !EXIT_SIGNAL_MASK & 0xffff_ffff);
+    if flags.contains(CloneFlags::PIDFD)
+        && flags.intersects(CloneFlags::PARENT_SET_TID | CloneFlags::DETACHED)
+    {
+        return Err(Errno::EINVAL);
+    }
     let flags = flags - CloneFlags::DETACHED;
-    let request = CloneRequest { flags, exit_signal, stack, parent_tid, child_tid, tls };
+    let pidfd = parent_tid;
+    let request = CloneRequest { flags, exit_signal, stack, parent_tid, child_tid, tls, pidfd };
     current.clone_task(&request).await.map(u64::from)
 }
 
@@ -113,6 +120,7 @@ fn plain(flags: CloneFlags) -> CloneRequest {
         parent_tid: UserAddress(0),
         child_tid: UserAddress(0),
         tls: 0,
+        pidfd: UserAddress(0),
     }
 }
 

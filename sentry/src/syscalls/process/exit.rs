@@ -1,12 +1,15 @@
 //! exit(2), exit_group(2), wait4(2), waitid(2).
 
+use alloc::sync::Arc;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
     errno::{Errno, Result},
     kernel::{ChildEvent, Current, WaitOptions, WaitStatus, WaitTarget},
     mm::UserAddress,
-    syscalls::{SyscallResult, time::ResourceUsage},
+    syscalls::{FileDescriptor, SyscallResult, process::pid_fd::process_of, time::ResourceUsage},
+    vfs::OpenFlags,
 };
 
 /// exit(2): ends the calling thread.
@@ -76,6 +79,18 @@ struct NoNews {
     status: u32,
 }
 
+/// The id of the process that the descriptor `id` is (P_PIDFD), and whether waiting for it must
+/// not take time (PIDFD_NONBLOCK).
+fn child_behind(current: &Current, id: u32) -> Result<(u32, bool)> {
+    let descriptor = FileDescriptor(i32::try_from(id).map_err(|_| Errno::EINVAL)?);
+    let process = process_of(current, descriptor)?;
+    let flags = current.files.get(descriptor)?.flags();
+    // Its id may be another's after it was reaped.
+    let known = current.kernel.processes.process(process.pid());
+    known.filter(|known| Arc::ptr_eq(known, &process)).ok_or(Errno::ECHILD)?;
+    Ok((process.pid(), flags.contains(OpenFlags::NON_BLOCKING)))
+}
+
 /// waitid(2).
 pub async fn waitid(
     current: &mut Current,
@@ -85,19 +100,29 @@ pub async fn waitid(
     options: u32,
     usage: UserAddress,
 ) -> SyscallResult {
-    let options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
+    let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
     let wanted = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     if !options.intersects(wanted) {
         return Err(Errno::EINVAL);
     }
+    let mut would_block = false;
     let target = match kind {
         0 => WaitTarget::Any,
         1 if id > 0 => WaitTarget::Process(id),
         2 if id == 0 => WaitTarget::Group(current.process().group().id()),
         2 => WaitTarget::Group(id),
+        3 => {
+            let (pid, non_blocking) = child_behind(current, id)?;
+            would_block = non_blocking && !options.contains(WaitOptions::NO_HANG);
+            WaitTarget::Process(pid)
+        }
         _ => return Err(Errno::EINVAL),
     };
+    options.set(WaitOptions::NO_HANG, would_block || options.contains(WaitOptions::NO_HANG));
     let event = current.wait_for_child(&target, options).await?;
+    if event.is_none() && would_block {
+        return Err(Errno::EAGAIN);
+    }
     if let Some(event) = &event {
         write_usage(current, usage, event).await?;
     }
