@@ -38,6 +38,7 @@ programs! {
     perl_script,
     posix_message_queues,
     proc_files,
+    process_control,
     process_descriptors,
     python_asyncio,
     python_mmap,

@@ -68,8 +68,11 @@ pub fn ioprio_get(current: &mut Current, which: i32, who: i32) -> SyscallResult 
 /// ioprio_set(2).
 pub fn ioprio_set(current: &mut Current, which: i32, who: i32, priority: u32) -> SyscallResult {
     const CLASS_SHIFT: u32 = 13;
-    let (class, level) = (priority >> CLASS_SHIFT, priority & ((1 << CLASS_SHIFT) - 1));
-    if class > 3 || level > 7 {
+    const CLASSES: u32 = 7;
+    const CLASS_NONE: u32 = 0;
+    let class = priority >> CLASS_SHIFT & CLASSES;
+    let level = priority & ((1 << CLASS_SHIFT) - 1);
+    if class > 3 || level > 7 || (class == CLASS_NONE && level != 0) {
         return Err(Errno::EINVAL);
     }
     let real_time = class == 1;
