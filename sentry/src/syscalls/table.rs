@@ -313,7 +313,7 @@ syscall_table! {
     243 mq_timedreceive(descriptor: FileDescriptor, message: UserAddress, length: usize, priority: UserAddress, timeout: UserAddress) => boxed ipc::message_queue::mq_timedreceive, Full, "";
     244 mq_notify(descriptor: FileDescriptor, event: UserAddress) => boxed ipc::message_queue::mq_notify, Partial, "no SIGEV_THREAD";
     245 mq_getsetattr(descriptor: FileDescriptor, new: UserAddress, old: UserAddress) => boxed ipc::message_queue::mq_getsetattr, Full, "";
-    247 waitid(kind: u32 as WAIT_KIND, id: u32, info: UserAddress, options: u32 as WAIT_OPTIONS, usage: UserAddress) => boxed process::exit::waitid, Partial, "no P_PIDFD";
+    247 waitid(kind: u32 as WAIT_KIND, id: u32, info: UserAddress, options: u32 as WAIT_OPTIONS, usage: UserAddress) => boxed process::exit::waitid, Full, "";
     251 ioprio_set(which: i32, who: i32, priority: u32) => sync scheduling::ioprio_set, Partial, "stored, without effect";
     252 ioprio_get(which: i32, who: i32) => sync scheduling::ioprio_get, Full, "";
     253 inotify_init() => sync fs::inotify::inotify_init, Full, "";
