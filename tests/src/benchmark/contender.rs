@@ -26,6 +26,7 @@ impl Contender {
         let runtimes = ["runc", "crun", "runsc"].into_iter().filter(|name| is_installed(name));
         [Self::Native, Self::Sandbox("ptrace")]
             .into_iter()
+            .chain(is_kvm_usable().then_some(Self::Sandbox("kvm")))
             .chain(runtimes.map(Self::Runtime))
             .collect()
     }
@@ -61,8 +62,8 @@ impl Contender {
             String::from_utf8_lossy(&output.expect("run the benchmarks").stdout).into_owned();
         text.lines()
             .filter_map(|line| {
-                let (name, nanoseconds) = line.split_once(' ')?;
-                Some((name.to_owned(), nanoseconds.trim().parse().ok()?))
+                let mut words = line.split(' ');
+                Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
             })
             .collect()
     }
@@ -119,6 +120,12 @@ pub fn start_times(contenders: &[Contender], runs: usize) -> Vec<(&'static str, 
         values[values.len() / 2]
     };
     contenders.iter().map(Contender::name).zip(times.into_iter().map(median)).collect()
+}
+
+fn is_kvm_usable() -> bool {
+    let output = Command::new(sandbox_binary()).arg("platforms").output().expect("run it");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().any(|line| line.starts_with("kvm") && !line.contains("unusable"))
 }
 
 fn is_installed(name: &str) -> bool {

@@ -1,12 +1,19 @@
 //! Memory of an idle sandbox.
 
-use std::{fs, io::Read, process::Stdio};
+use std::{
+    fs,
+    io::Read,
+    process::{Command, Stdio},
+};
 
-use crate::sandboxed;
+use crate::sandbox_binary;
 
-/// Proportional set size, in bytes, of all processes of a sandbox whose program only waits.
-pub fn idle_memory_bytes() -> Option<u64> {
-    let mut command = sandboxed(&["/bin/sh", "-c", "echo up; read line"]);
+/// Proportional set size, in bytes, of all processes of a sandbox on `platform` whose program
+/// only waits.
+pub fn idle_memory_bytes(platform: &str) -> Option<u64> {
+    let mut command = Command::new(sandbox_binary());
+    command.arg(format!("--platform={platform}"));
+    command.args(["do", "--", "/bin/sh", "-c", "echo up; read line"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
     child.stdout.as_mut()?.read_exact(&mut [0; 3]).ok()?;
     let total = tree(child.id()).into_iter().filter_map(proportional_set_size).sum();

@@ -1,12 +1,16 @@
-//! Times single operations of the kernel it runs on and prints `NAME NANOSECONDS` lines: the
-//! minimum over several rounds of the mean of one round. Run it natively and in a sandbox, and
-//! divide. Arguments name the operations to time; none means all.
+//! Times single operations of the kernel it runs on and prints `NAME NANOSECONDS REPETITIONS` lines:
+//! the minimum over several rounds of the mean of one round, and how often a round repeats it. Run it
+//! natively and in a sandbox, and divide. Arguments name the operations to time; none means all.
+//! `--rounds N` comes before them.
 #![allow(unsafe_code, reason = "the operations under test are raw system calls")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a benchmark program")]
 
-use std::{env, fs::File, io::Write, os::fd::AsRawFd, path::PathBuf, ptr, time::Instant};
+use std::{
+    env, fs::File, io::Write, os::fd::AsRawFd, path::PathBuf, ptr, sync::atomic::Ordering,
+    time::Instant,
+};
 
-const ROUNDS: u32 = 5;
+const DEFAULT_ROUNDS: u32 = 5;
 
 /// An operation: its name, how often a round repeats it, and a function that does it so often.
 type Operation = (&'static str, u32, fn(u32));
@@ -22,14 +26,18 @@ const OPERATIONS: &[Operation] = &[
     ("first-touch-page", 8_192, first_touch_page),
     ("pipe-round-trip", 5_000, pipe_round_trip),
     ("futex-wake", 10_000, futex_wake),
+    ("epoll-ready", 10_000, epoll_ready),
+    ("thread-hand-off", 5_000, thread_hand_off),
     ("fork-exit", 300, fork_exit),
     ("fork-exec", 100, fork_exec),
 ];
 
 fn main() {
-    let wanted: Vec<String> = env::args().skip(1).collect();
-    if wanted.first().is_some_and(|argument| argument == "--exit") {
-        return;
+    let mut wanted: Vec<String> = env::args().skip(1).collect();
+    let mut rounds = DEFAULT_ROUNDS;
+    if wanted.first().is_some_and(|argument| argument == "--rounds") {
+        rounds = wanted[1].parse().unwrap();
+        wanted.drain(..2);
     }
     for (name, count, operation) in OPERATIONS {
         if !wanted.is_empty() && !wanted.iter().any(|argument| argument == name) {
@@ -41,8 +49,8 @@ fn main() {
             operation(*count);
             start.elapsed().as_nanos() / u128::from(*count)
         };
-        let best = (0..ROUNDS).map(round).min().unwrap_or_default();
-        println!("{name} {best}");
+        let best = (0..rounds).map(round).min().unwrap_or_default();
+        println!("{name} {best} {count}");
     }
 }
 
@@ -184,6 +192,43 @@ fn futex_wake(count: u32) {
         // SAFETY: the word is alive; nobody waits on it.
         unsafe { libc::syscall(libc::SYS_futex, &raw const word, wake, 1) };
     }
+}
+
+/// Finds an event that is there already.
+fn epoll_ready(count: u32) {
+    let ends = pipe();
+    // SAFETY: descriptors of this function's own, and room for one event.
+    unsafe {
+        assert_eq!(libc::write(ends[1], [0_u8].as_ptr().cast(), 1), 1);
+        let epoll = libc::epoll_create1(0);
+        let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: 0 };
+        assert_eq!(libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, ends[0], &raw mut event), 0);
+        for _ in 0..count {
+            assert_eq!(libc::epoll_wait(epoll, &raw mut event, 1, -1), 1);
+        }
+        for descriptor in [epoll, ends[0], ends[1]] {
+            libc::close(descriptor);
+        }
+    }
+}
+
+/// Two threads wake each other in turn, by futexes.
+fn thread_hand_off(count: u32) {
+    let first = std::thread::current();
+    let turn = std::sync::atomic::AtomicU32::new(0);
+    let take_turns = |own: u32, other: &std::thread::Thread| {
+        for _ in 0..count {
+            while turn.load(Ordering::Acquire) % 2 != own {
+                std::thread::park();
+            }
+            turn.fetch_add(1, Ordering::Release);
+            other.unpark();
+        }
+    };
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| take_turns(1, &first));
+        take_turns(0, second.thread());
+    });
 }
 
 /// Runs `child` in a child process, which then exits with 0.
