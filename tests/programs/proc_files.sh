@@ -122,7 +122,7 @@ print("device", os.stat("/proc/self").st_dev == os.makedev(major, minor))
 
 memory = fields("/proc/meminfo")
 kib = {name: int(value.split()[0]) for name, value in memory.items()}
-print("memory", 0 < kib["MemFree"] <= kib["MemAvailable"] <= kib["MemTotal"], kib["AnonPages"] > 0, kib["PageTables"] > 0)
+print("memory", 0 < kib["MemFree"] <= kib["MemTotal"], 0 < kib["MemAvailable"] <= kib["MemTotal"], kib["AnonPages"] > 0, kib["PageTables"] > 0)
 flags = fields("/proc/cpuinfo")["flags\t\t"].split()
 print("processor", "sse2" in flags, "fpu" in flags)
 END
