@@ -156,7 +156,7 @@ pub enum PlatformFlag {
     /// The best that works here.
     #[default]
     Auto,
-    /// Hardware virtualisation (not built yet).
+    /// Hardware virtualisation.
     Kvm,
     /// ptraced host processes; works everywhere.
     Ptrace,
