@@ -1,5 +1,7 @@
 # Threads, locks, queues, condition variables.
+case ${SANDBOX_TEST_SIZE-} in small) items=500 ;; *) items=10000 ;; esac
 python3 -c '
+import sys
 import threading, queue, concurrent.futures, time
 work = queue.Queue(); total = 0; lock = threading.Lock()
 def worker():
@@ -8,7 +10,7 @@ def worker():
         with lock: total += item
 threads = [threading.Thread(target=worker) for _ in range(8)]
 for t in threads: t.start()
-for i in range(10000): work.put(i)
+for i in range(int(sys.argv[1])): work.put(i)
 for _ in threads: work.put(None)
 for t in threads: t.join()
 print(total)
@@ -18,4 +20,4 @@ barrier = threading.Barrier(3); out = []
 ts = [threading.Thread(target=lambda: out.append(barrier.wait())) for _ in range(3)]
 [t.start() for t in ts]; [t.join() for t in ts]; print(sorted(out))
 start = time.monotonic(); time.sleep(0.05); print(time.monotonic() - start >= 0.05)
-'
+' "$items"
