@@ -113,17 +113,24 @@ static void semaphores(key_t key) {
         _exit(0);
     }
     while (semctl(id, 0, GETNCNT) != 1) usleep(1000);
-    SHOW(semctl(id, 0, SETVAL, (union semun){.val = 1}));
+    // The child goes on at once: it alone writes until it has ended.
+    int set = semctl(id, 0, SETVAL, (union semun){.val = 1});
     waitpid(child, 0, 0);
+    printf("set %d\n", set);
     printf("undone %d %d\n", semctl(id, 0, GETVAL), semctl(id, 1, GETVAL));
+    int ends[2];
+    pipe(ends);
     child = fork();
     if (child == 0) {
         signal(SIGALRM, catch);
-        alarm(1);
         SHOW(semop(id, &zero, 1));
+        fflush(stdout);
+        write(ends[1], "", 1);
         _exit(semop(id, &zero, 1) < 0 ? errno : 0);
     }
-    usleep(1200000);
+    while (semctl(id, 2, GETZCNT) != 1) usleep(1000);
+    kill(child, SIGALRM);
+    read(ends[0], &(char){0}, 1);
     while (semctl(id, 2, GETZCNT) != 1) usleep(1000);
     SHOW(semctl(id, 0, IPC_RMID));
     int end;
