@@ -281,6 +281,9 @@ impl Platform for PtracePlatform {
         }
     }
 
+    /// Nothing to do: spaces live in stub processes, none in this one.
+    fn leave_address_space(&self, _executor: ExecutorId) {}
+
     fn idle(&self, executor: ExecutorId, deadline: Option<u64>) {
         let Some(slot) = self.executor(executor) else {
             return;

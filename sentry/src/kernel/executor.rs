@@ -27,6 +27,7 @@ fn sleep(kernel: &Kernel, executor: ExecutorId) {
     kernel.scheduler.set_activity(executor, Activity::Idle);
     // Who queued work before the line above saw an active executor and did not interrupt it.
     if !kernel.scheduler.has_work(executor) && !kernel.is_halted() {
+        kernel.platform.leave_address_space(executor);
         kernel.loaded_spaces.forget(executor);
         kernel.platform.idle(executor, kernel.timers.next_deadline());
     }

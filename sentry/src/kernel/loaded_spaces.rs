@@ -42,7 +42,7 @@ impl LoadedSpaces {
         }
     }
 
-    /// `executor` is about to idle, for which the platform leaves the space.
+    /// `executor` has left the space it last ran in.
     pub fn forget(&self, executor: ExecutorId) {
         let Some(slot) = self.slot(executor) else { return };
         if slot.name.load(Ordering::Relaxed) != NONE {

@@ -187,6 +187,8 @@ impl Platform for MockPlatform {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
+    fn leave_address_space(&self, _executor: ExecutorId) {}
+
     fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
         if self.interrupted.swap(false, Ordering::Relaxed) {
             return;

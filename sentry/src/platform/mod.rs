@@ -81,7 +81,7 @@ pub trait Platform: Send + Sync {
     fn create_address_space(&self, root: Frame) -> Result<AddressSpaceId>;
 
     /// Ends an address space. It is not the last one that another executor than the calling one ran
-    /// user code in, unless that executor has been in [`Self::idle`] since.
+    /// user code in, unless that executor has called [`Self::leave_address_space`] since.
     fn destroy_address_space(&self, space: AddressSpaceId);
 
     /// Tells that page-table entries for `pages` pages from user address `address` now map the
@@ -108,7 +108,8 @@ pub trait Platform: Send + Sync {
 
     /// Runs user code on the calling executor until it traps, is interrupted, uses up the
     /// platform's time slice (about 10 ms), or CLOCK_MONOTONIC reaches `deadline` (nanoseconds).
-    /// May return [`Trap::Interrupted`] at any time without cause.
+    /// May return [`Trap::Interrupted`] at any time without cause. When it returns, `space` is the
+    /// one that the executor last ran user code in, however short its stay.
     fn run_user(
         &self,
         executor: ExecutorId,
@@ -133,7 +134,10 @@ pub trait Platform: Send + Sync {
     /// `run_user` or `idle` returns at once. Callable from any thread of the platform.
     fn interrupt(&self, executor: ExecutorId);
 
-    /// Leaves the address space that ran last, and sleeps until interrupted, a device calls, or CLOCK_MONOTONIC reaches `deadline` (in
+    /// Makes the calling executor forget the address space that it last ran user code in.
+    fn leave_address_space(&self, executor: ExecutorId);
+
+    /// Sleeps until interrupted, a device calls, or CLOCK_MONOTONIC reaches `deadline` (in
     /// nanoseconds). May return early without cause.
     fn idle(&self, executor: ExecutorId, deadline: Option<u64>);
 

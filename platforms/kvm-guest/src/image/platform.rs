@@ -92,11 +92,12 @@ impl Platform for KvmPlatform {
         deadline: Option<u64>,
     ) -> Trap {
         let own = per_cpu::current();
-        if !trap::prepare(&mut context.registers) {
-            return Trap::Exception(Exception::GeneralProtection);
-        }
+        // First of all: when this returns, the space is the one that is loaded.
         if own.loaded_root.load(Ordering::Relaxed) != space.0 {
             load_root(space.0);
+        }
+        if !trap::prepare(&mut context.registers) {
+            return Trap::Exception(Exception::GeneralProtection);
         }
         if let Some(deadline) = deadline {
             set_timer_before(deadline);
@@ -143,11 +144,14 @@ impl Platform for KvmPlatform {
         }
     }
 
-    fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
-        let own = per_cpu::current();
-        if own.loaded_root.load(Ordering::Relaxed) != kvm::BOOT_PAGE_TABLES {
+    fn leave_address_space(&self, _executor: ExecutorId) {
+        if per_cpu::current().loaded_root.load(Ordering::Relaxed) != kvm::BOOT_PAGE_TABLES {
             load_root(kvm::BOOT_PAGE_TABLES);
         }
+    }
+
+    fn idle(&self, _executor: ExecutorId, deadline: Option<u64>) {
+        let own = per_cpu::current();
         if let Some(deadline) = deadline {
             set_timer_before(deadline);
         }

@@ -152,6 +152,8 @@ impl Platform for TestPlatform {
 
     fn interrupt(&self, _: ExecutorId) {}
 
+    fn leave_address_space(&self, _executor: ExecutorId) {}
+
     fn idle(&self, _: ExecutorId, _: Option<u64>) {}
 
     fn monotonic_nanoseconds(&self) -> u64 {
