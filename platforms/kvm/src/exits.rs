@@ -18,7 +18,7 @@ use vmm_sys_util::{ioctl::ioctl, ioctl_io_nr};
 ioctl_io_nr!(KVM_GET_STATS_FD, KVMIO, 0xce);
 
 /// The number of all exits.
-pub const TOTAL: &str = "exits";
+const TOTAL: &str = "exits";
 
 /// Counts besides those whose name ends in [`TOTAL`]: guest memory that the host had to provide,
 /// and calls of the hypervisor.
@@ -73,12 +73,8 @@ impl ExitCounter {
 
 /// The reasons that the header of `file` describes.
 fn read_reasons(file: &File) -> Option<Vec<(String, u64)>> {
-    let words = |offset: u64| {
-        let mut bytes = [0; size_of::<kvm_stats_header>()];
-        file.read_exact_at(&mut bytes, offset).ok()?;
-        Some(bytes)
-    };
-    let header = words(0)?;
+    let mut header = [0; size_of::<kvm_stats_header>()];
+    file.read_exact_at(&mut header, 0).ok()?;
     let field = |at: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
     let name_bytes = usize::try_from(field(4)).ok()?.min(MAX_NAME_BYTES);
     let count = usize::try_from(field(8)).ok()?.min(MAX_COUNTS);

@@ -19,7 +19,7 @@ pub mod self_test;
 mod vcpu;
 
 pub use config::{Config, DeviceWindow, Error};
-pub use exits::{ExitCounts, TOTAL as TOTAL_EXITS};
+pub use exits::ExitCounts;
 pub use image::is_present as has_image;
 pub use machine::{Machine, Stopper};
 pub use vcpu::VcpuEnd;
