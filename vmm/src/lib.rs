@@ -13,6 +13,7 @@ pub mod error;
 pub mod gofer;
 pub mod hooks;
 pub mod inherit;
+pub mod jail;
 pub mod logging;
 pub mod sandbox;
 pub mod signals;

@@ -50,7 +50,7 @@ impl Client {
             call: call.try_clone().unwrap(),
         };
         let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
-        let process = spawn_from(executable, &[mount]).unwrap();
+        let process = spawn_from(executable, &[mount]).unwrap().ready().unwrap();
         (process, Self { device, window: window.into(), kick, call, posted: 0 })
     }
 
@@ -189,8 +189,8 @@ fn says_what_it_cannot_serve() {
         call: Doorbell::new().unwrap(),
     };
     let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
-    let missing = spawn_from(executable, &[mount("/nonexistent")]).unwrap_err();
+    let missing = spawn_from(executable, &[mount("/nonexistent")]).unwrap().ready().unwrap_err();
     assert!(missing.to_string().contains("/nonexistent: No such file"), "{missing}");
-    let short = spawn_from(executable, &[mount("/")]).unwrap_err();
+    let short = spawn_from(executable, &[mount("/")]).unwrap().ready().unwrap_err();
     assert!(short.to_string().contains("window is 0 bytes"), "{short}");
 }

@@ -64,6 +64,7 @@ where
             size: WINDOW,
         }],
         executors: 1,
+        trusts_tsc: true,
         kicks: vec![(QueueId { device: 0, queue: 0 }, kick.as_fd().try_clone_to_owned().unwrap())],
         calls: vec![call.as_fd().try_clone_to_owned().unwrap()],
     })
@@ -77,7 +78,7 @@ where
         call,
     };
     let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
-    let gofer = spawn_from(executable, &[mount]).unwrap();
+    let gofer = spawn_from(executable, &[mount]).unwrap().ready().unwrap();
     let kernel = Kernel::new(platform, boot_info(device));
     let (sender, receiver) = channel();
     let mounting = kernel.clone();

@@ -28,6 +28,7 @@ fn main() {
         memory_size,
         windows: vec![],
         executors: 1,
+        trusts_tsc: true,
         kicks: vec![],
         calls: vec![],
     });

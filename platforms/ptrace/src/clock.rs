@@ -89,11 +89,11 @@ impl Baseline {
 }
 
 impl TscClock {
-    /// Takes the first sample.
-    pub fn new() -> Self {
+    /// Takes the first sample. `trusted` is what [`host_trusts_tsc`] says.
+    pub fn new(trusted: bool) -> Self {
         let start = Sample::take();
         let baseline = Mutex::new(Baseline { start, next: start });
-        Self { usable: is_invariant() && is_clock_source(), baseline }
+        Self { usable: is_invariant() && trusted, baseline }
     }
 
     /// Current parameters, or `None` if the counter is no clock, or for the first 10 ms.
@@ -129,8 +129,9 @@ fn is_invariant() -> bool {
     __cpuid(0x8000_0000).eax >= POWER_MANAGEMENT && __cpuid(POWER_MANAGEMENT).edx & 1 << 8 != 0
 }
 
-/// Whether the host trusts the counter; if it does not say, the processor's word is enough.
-fn is_clock_source() -> bool {
+/// Whether the host's own clock is the time-stamp counter; if it does not say, the processor's word is
+/// enough. To be asked before a jail hides sysfs.
+pub fn host_trusts_tsc() -> bool {
     const PATH: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     std::fs::read_to_string(PATH).map_or(true, |name| matches!(name.trim(), "tsc" | "kvm-clock"))
 }

@@ -16,6 +16,8 @@ pub struct Config {
     pub windows: Vec<DeviceWindow>,
     /// Number of executors; at least 1.
     pub executors: u16,
+    /// Whether the host's own clock is the time-stamp counter ([`crate::host_trusts_tsc`]).
+    pub trusts_tsc: bool,
     /// For each queue, the eventfd that tells the device back end about new buffers.
     pub kicks: Vec<(QueueId, OwnedFd)>,
     /// Eventfds by which device back ends tell that they used buffers; one a device is enough.

@@ -16,5 +16,6 @@ mod spaces;
 mod stub;
 mod sys;
 
+pub use clock::host_trusts_tsc;
 pub use config::{Config, DeviceWindow, Error, create_sandbox_memory};
 pub use platform::PtracePlatform;

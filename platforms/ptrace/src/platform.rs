@@ -73,7 +73,7 @@ impl PtracePlatform {
             executors,
             spaces,
             kicks: config.kicks.into_iter().collect(),
-            clock: TscClock::new(),
+            clock: TscClock::new(config.trusts_tsc),
             halted: AtomicBool::new(false),
         }))
     }

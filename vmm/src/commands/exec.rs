@@ -15,6 +15,7 @@ use crate::{
     bundle::{self, Bundle, BundleOptions},
     console_socket::offer_terminal,
     control_socket::{Client, Reply, Request},
+    devices::host_stream::{Direction, own_description},
     error::{Failure, Result},
     signals::Signals,
     stand_in::{self, Role, StandIn, Streams},
@@ -208,7 +209,12 @@ fn start(
     streams: &[OwnedFd; 3],
     stand_in: &StandIn,
 ) -> Result<()> {
+    // The sandbox process could not open anything a second time: it is in its jail.
+    let own = |stream: &OwnedFd, direction| own_description(stream.as_fd(), direction);
     let [input, output, error] = streams;
+    let input = own(input, Direction::Input).map_err(failed)?;
+    let output = own(output, Direction::Output).map_err(failed)?;
+    let error = own(error, Direction::Output).map_err(failed)?;
     let descriptors = [input.as_fd(), output.as_fd(), error.as_fd(), stand_in.channel().as_fd()];
     let request = Request::Execute(process);
     let ask = |client: Client| client.ask(&request, &descriptors, None);

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::{FileType, Mode, OFlags, fstat, open},
+    fs::{FileType, Mode, OFlags, fcntl_getfl, fstat, open},
     io::Errno,
     net::{RecvFlags, SendFlags, recv, send},
 };
@@ -55,20 +55,19 @@ impl HostStream {
     /// # Errors
     /// Those of fstat(2) and dup(2).
     pub fn open(descriptor: BorrowedFd<'_>, direction: Direction) -> io::Result<Self> {
-        let kind = FileType::from_raw_mode(fstat(descriptor)?.st_mode);
-        let reopened = match kind {
-            FileType::Fifo | FileType::CharacterDevice => reopen(descriptor, direction).ok(),
-            _ => None,
-        };
-        let method = match kind {
+        Self::of_own(own_description(descriptor, direction)?, direction)
+    }
+
+    /// The stream behind `descriptor`, a result of [`own_description`] in whatever process.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn of_own(descriptor: OwnedFd, direction: Direction) -> io::Result<Self> {
+        let method = match FileType::from_raw_mode(fstat(&descriptor)?.st_mode) {
             FileType::RegularFile | FileType::BlockDevice | FileType::Directory => Method::Direct,
             FileType::Socket => Method::Socket,
-            _ if reopened.is_some() => Method::Direct,
+            FileType::Fifo | FileType::CharacterDevice if is_own(&descriptor)? => Method::Direct,
             _ => Method::PollFirst,
-        };
-        let descriptor = match reopened {
-            Some(reopened) => reopened,
-            None => descriptor.try_clone_to_owned()?,
         };
         Ok(Self { descriptor, direction, method })
     }
@@ -126,8 +125,27 @@ impl AsRawFd for HostStream {
     }
 }
 
-/// Opens the file behind `descriptor` once more, non-blocking. Fails if the caller may not open it
-/// (a pipe of another user), or if nobody reads a pipe.
+/// A pipe or terminal opened a second time, non-blocking, so that nobody else has the description.
+/// Everything else, and what the caller may not open (a pipe of another user, or one that nobody
+/// reads), is only duplicated. It takes /proc, so it is done outside the jail.
+///
+/// # Errors
+/// Those of fstat(2) and dup(2).
+pub fn own_description(descriptor: BorrowedFd<'_>, direction: Direction) -> io::Result<OwnedFd> {
+    let kind = FileType::from_raw_mode(fstat(descriptor)?.st_mode);
+    let reopened = match kind {
+        FileType::Fifo | FileType::CharacterDevice => reopen(descriptor, direction).ok(),
+        _ => None,
+    };
+    reopened.map_or_else(|| descriptor.try_clone_to_owned(), Ok)
+}
+
+/// Whether it was opened by [`own_description`]. Somebody who shares a non-blocking description of
+/// his own could make it block again: that is his container's output.
+fn is_own(descriptor: &OwnedFd) -> io::Result<bool> {
+    Ok(fcntl_getfl(descriptor)?.contains(OFlags::NONBLOCK))
+}
+
 fn reopen(descriptor: BorrowedFd<'_>, direction: Direction) -> Result<OwnedFd, Errno> {
     let access = match direction {
         Direction::Input => OFlags::RDONLY,
@@ -156,7 +174,7 @@ mod tests {
         let written: usize = std::iter::from_fn(|| stream.write(&bytes).ok()).sum();
         assert!(written >= 8192);
         assert_eq!(stream.write(&bytes), Err(Errno::AGAIN));
-        let flags = rustix::fs::fcntl_getfl(&write_end).unwrap();
+        let flags = fcntl_getfl(&write_end).unwrap();
         assert!(!flags.contains(OFlags::NONBLOCK));
         drop(read_end);
         assert_eq!(stream.write(&bytes), Err(Errno::PIPE));

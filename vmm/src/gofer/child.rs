@@ -26,7 +26,10 @@ use super::{
     jail::{self, Root},
     server::{Limits, Options, Server, serve},
 };
-use crate::virtqueue::{DeviceQueue, Doorbell, Window};
+use crate::{
+    jail::landlock,
+    virtqueue::{DeviceQueue, Doorbell, Window},
+};
 
 /// More open files than this are not asked for; the kernel's default ceiling (fs.nr_open).
 const MAX_OPEN_FILES: u64 = 1 << 20;
@@ -127,15 +130,20 @@ fn start(services: Vec<Service>) -> Result<()> {
         let options = Options { read_only: service.read_only, limits, fd_paths };
         start_thread(service, options)?;
     }
+    // This thread only waits. Where there is no Landlock the other walls stand.
+    let _ = landlock::deny_all();
     Ok(())
 }
 
 fn start_thread(service: Service, options: Options) -> Result<()> {
-    let Service { name, mut queue, root, .. } = service;
+    let Service { name, mut queue, root, read_only } = service;
     let say = |error: &dyn Display| format!("{name}: {error}");
+    let beneath = root.descriptor.try_clone().map_err(|error| say(&error))?;
     let mut server = Server::new(root.descriptor, options).map_err(|error| say(&error))?;
     let device = format!(" of {name}");
     let run = move || {
+        let _ = landlock::deny_all_but(&beneath, read_only);
+        drop(beneath);
         if let Err(error) = serve(&mut queue, &mut server) {
             report(&device, error);
         }

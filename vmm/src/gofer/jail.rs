@@ -28,15 +28,16 @@ use rustix::{
         DumpableBehavior, Signal, chdir, chroot, pivot_root, set_dumpable_behavior,
         set_parent_process_death_signal,
     },
-    thread::{
-        CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set,
-        remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
-    },
+    thread::{CapabilitySet, set_no_new_privs},
 };
 
 use super::{
     server::FdPaths,
-    system::{MOUNT_DATA_ONLY, MOUNT_READ_ONLY, leave_namespaces, set_mount_attributes},
+    system::{MOUNT_DATA_ONLY, MOUNT_READ_ONLY, set_mount_attributes},
+};
+use crate::jail::{
+    namespaces::{self, Namespaces},
+    privileges,
 };
 
 /// Where the process's own descriptors are.
@@ -85,10 +86,10 @@ fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
 /// Closes the jail around the process, which must still have one thread; `detached` tells that
 /// every tree is a copy. Answers how descriptors are named inside.
 pub fn enter(detached: bool) -> FdPaths {
-    let alone = leave_namespaces().is_ok();
+    let alone = namespaces::leave(Namespaces::RESOURCES).is_ok();
     let confined = (alone && detached && leave_mounts().is_ok()) || leave_root().is_ok();
     // What fails here was not the process's to give up.
-    let _ = drop_capabilities();
+    let _ = privileges::keep_only(KEPT_CAPABILITIES);
     let _ = set_no_new_privs(true);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     if confined { FdPaths::JAIL } else { FdPaths::PROC }
@@ -120,15 +121,4 @@ fn leave_mounts() -> Result<(), Errno> {
 fn leave_root() -> Result<(), Errno> {
     chroot(DESCRIPTORS)?;
     chdir("/")
-}
-
-fn drop_capabilities() -> Result<(), Errno> {
-    for capability in CapabilitySet::all().difference(KEPT_CAPABILITIES).iter() {
-        // EPERM without CAP_SETPCAP, EINVAL for a capability that this kernel does not have.
-        let _ = remove_capability_from_bounding_set(capability);
-    }
-    let _ = clear_ambient_capability_set();
-    let kept = capabilities(None)?.permitted & KEPT_CAPABILITIES;
-    let inheritable = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })
 }

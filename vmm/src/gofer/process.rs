@@ -10,6 +10,7 @@ use std::{
 };
 
 use guest_abi::device::DeviceDescriptor;
+use rustix::net::{Shutdown, shutdown};
 
 use super::{
     SUBCOMMAND,
@@ -61,18 +62,39 @@ impl AsFd for GoferProcess {
 
 impl Drop for GoferProcess {
     fn drop(&mut self) {
-        // Failure means that it has ended already. Waiting leaves no zombie behind.
-        let _ = self.child.kill();
+        // It ends by the hang-up; this process is in its jail and may not kill it. Failure means
+        // that it has ended already. Waiting leaves no zombie behind.
+        let _ = shutdown(&self.channel, Shutdown::Both);
         let _ = self.child.wait();
     }
 }
 
-/// Starts a gofer that serves `mounts`; when this returns, it serves. To be called from a thread
-/// that lives as long as the sandbox: the gofer dies with it (PR_SET_PDEATHSIG).
+/// A gofer that was told what to serve, and may not be ready yet.
+#[derive(Debug)]
+pub struct StartingGofer(GoferProcess);
+
+impl StartingGofer {
+    /// Waits until it serves.
+    ///
+    /// # Errors
+    /// If a source cannot be served.
+    pub fn ready(self) -> Result<GoferProcess> {
+        match self.0.channel.receive::<Response>().map_err(start_failure)?.0 {
+            Response::Ready => Ok(self.0),
+            Response::Failed { cause } => Err(Failure::new(
+                format_args!("cannot serve the container's files: {cause}"),
+                "check the root and the mounts of config.json",
+            )),
+        }
+    }
+}
+
+/// Starts a gofer that is to serve `mounts`. To be called from a thread that lives as long as the
+/// sandbox: the gofer dies with it (PR_SET_PDEATHSIG).
 ///
 /// # Errors
-/// If the process cannot be started or a source cannot be served.
-pub fn spawn(mounts: &[GoferMount]) -> Result<GoferProcess> {
+/// If the process cannot be started.
+pub fn spawn(mounts: &[GoferMount]) -> Result<StartingGofer> {
     spawn_from(Path::new("/proc/self/exe"), mounts)
 }
 
@@ -80,7 +102,7 @@ pub fn spawn(mounts: &[GoferMount]) -> Result<GoferProcess> {
 ///
 /// # Errors
 /// As [`spawn`].
-pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<GoferProcess> {
+pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<StartingGofer> {
     let (channel, remote) = Channel::pair().map_err(start_failure)?;
     let mut command = Command::new(executable);
     command
@@ -93,21 +115,9 @@ pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<GoferProce
     // The command keeps its copy of the gofer's end, which would hide a hang-up.
     drop(command);
     let process = GoferProcess { child, channel };
-    configure(&process.channel, mounts)?;
-    Ok(process)
-}
-
-/// Tells the gofer what to serve and waits until it does.
-fn configure(channel: &Channel, mounts: &[GoferMount]) -> Result<()> {
-    // A gofer that failed early has closed its end; the response says why.
-    let _ = send_all(channel, mounts);
-    match channel.receive::<Response>().map_err(start_failure)?.0 {
-        Response::Ready => Ok(()),
-        Response::Failed { cause } => Err(Failure::new(
-            format_args!("cannot serve the container's files: {cause}"),
-            "check the root and the mounts of config.json",
-        )),
-    }
+    // A gofer that failed early has closed its end; its response says why.
+    let _ = send_all(&process.channel, mounts);
+    Ok(StartingGofer(process))
 }
 
 fn send_all(

@@ -10,8 +10,6 @@ use std::{
     process::Command,
 };
 
-use rustix::thread::{UnshareFlags, unshare_unsafe};
-
 /// Makes `command` pass on no descriptor but the standard three, whether or not those that opened
 /// the others thought of O_CLOEXEC (close_range(2)).
 pub fn inherit_nothing(command: &mut Command) -> &mut Command {
@@ -58,17 +56,6 @@ pub fn set_mount_attributes(tree: impl AsFd, attributes: u64) -> io::Result<()> 
         )
     };
     check(result)
-}
-
-/// Gives this process its own mount, IPC and network namespaces (unshare(2)).
-///
-/// # Errors
-/// `EPERM` without CAP_SYS_ADMIN.
-pub fn leave_namespaces() -> io::Result<()> {
-    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWNET;
-    // SAFETY: the flags do not include CLONE_FILES, so every thread keeps seeing the same
-    // descriptors.
-    Ok(unsafe { unshare_unsafe(flags) }?)
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {

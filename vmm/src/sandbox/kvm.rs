@@ -1,6 +1,6 @@
 //! The virtual machine of a sandbox on the kvm platform.
 
-use std::{fs::File, io};
+use std::{io, os::fd::OwnedFd};
 
 use guest_abi::boot::BootInfo;
 use platform_kvm::{Config, Machine};
@@ -9,18 +9,18 @@ use platform_ptrace::create_sandbox_memory;
 use super::devices::Device;
 use crate::error::{Failure, Result};
 
-/// Builds the machine that serves `devices` and boots with `boot`.
+/// Builds the machine of the device `kvm` that serves `devices` and boots with `boot`.
 ///
 /// # Errors
-/// If /dev/kvm cannot be opened, or KVM refuses a part.
-pub fn build_machine(devices: &[Device], boot: BootInfo) -> Result<Machine> {
-    let config = config(devices, boot).map_err(|error| failed(&error))?;
+/// If KVM refuses a part.
+pub fn build_machine(kvm: OwnedFd, devices: &[Device], boot: BootInfo) -> Result<Machine> {
+    let config = config(kvm, devices, boot).map_err(|error| failed(&error))?;
     Machine::new(config).map_err(|error| failed(&error))
 }
 
-fn config(devices: &[Device], boot_info: BootInfo) -> io::Result<Config> {
+fn config(kvm: OwnedFd, devices: &[Device], boot_info: BootInfo) -> io::Result<Config> {
     let mut config = Config {
-        kvm: File::options().read(true).write(true).open("/dev/kvm")?.into(),
+        kvm,
         memory: create_sandbox_memory(boot_info.ram_size)?,
         memory_size: boot_info.ram_size,
         windows: Vec::new(),

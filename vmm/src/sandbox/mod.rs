@@ -6,6 +6,7 @@
 mod devices;
 mod event_loop;
 mod executors;
+mod host;
 mod kvm;
 pub mod plan;
 pub mod service;
@@ -13,7 +14,11 @@ pub mod settings;
 mod supervisor;
 mod watch;
 
-use std::{io, os::fd::AsFd, sync::Arc};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
 
 use guest_abi::boot::{ABI_VERSION, BootInfo};
 use platform_ptrace::{Config, PtracePlatform, create_sandbox_memory};
@@ -28,7 +33,8 @@ use crate::{
         output::Output,
     },
     error::{Failure, Result, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND},
-    gofer::{self, GoferProcess},
+    gofer::{self, GoferProcess, StartingGofer},
+    jail,
     logging::Log,
     signals::Signals,
     terminal::RawMode,
@@ -37,8 +43,9 @@ use crate::{
 use devices::Device;
 use event_loop::{Served, Streams};
 use executors::Executors;
+use host::HostParts;
 use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
-use settings::{Platform, Settings};
+use settings::Settings;
 use watch::Watched;
 
 /// Runs `plan` in this process, on its standard streams, to its end and returns the status to exit
@@ -75,15 +82,19 @@ struct HostStreams {
 impl HostStreams {
     /// Those of this process.
     fn of_process() -> io::Result<Self> {
-        Self::open(io::stdin(), io::stdout(), io::stderr())
+        Ok(Self {
+            input: HostStream::open(io::stdin().as_fd(), Direction::Input)?,
+            output: HostStream::open(io::stdout().as_fd(), Direction::Output)?,
+            error: HostStream::open(io::stderr().as_fd(), Direction::Output)?,
+        })
     }
 
-    /// Those behind three descriptors.
-    fn open(input: impl AsFd, output: impl AsFd, error: impl AsFd) -> io::Result<Self> {
+    /// Those that a command sends, after [`own_description`](crate::devices::host_stream::own_description).
+    fn received(input: OwnedFd, output: OwnedFd, error: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            input: HostStream::open(input.as_fd(), Direction::Input)?,
-            output: HostStream::open(output.as_fd(), Direction::Output)?,
-            error: HostStream::open(error.as_fd(), Direction::Output)?,
+            input: HostStream::of_own(input, Direction::Input)?,
+            output: HostStream::of_own(output, Direction::Output)?,
+            error: HostStream::of_own(error, Direction::Output)?,
         })
     }
 }
@@ -118,7 +129,11 @@ impl Sandbox {
     ) -> Result<Self> {
         raise_open_files_limit();
         let devices = devices::create_all(&plan.trees, can_execute).map_err(cannot_start)?;
+        // It gets ready while the jail closes.
         let gofer = start_gofer(&devices, &plan.trees)?;
+        let host = HostParts::open(settings.platform)?;
+        jail::enter(log);
+        let gofer = gofer.ready()?;
         log.information(format_args!("gofer process {} started", gofer.id()));
         let boot = boot_info(plan, &devices, settings)?;
         let streams =
@@ -127,10 +142,11 @@ impl Sandbox {
             Some(device) => device.serve().map_err(cannot_start)?,
             None => Vec::new(),
         };
-        let platform = settings.platform;
-        let executors = match platform {
-            Platform::Ptrace => Executors::start_ptrace(start_ptrace(&devices, settings)?, boot)?,
-            Platform::Kvm => Executors::start_kvm(kvm::build_machine(&devices, boot)?)?,
+        let executors = match host {
+            HostParts::Ptrace { trusts_tsc } => {
+                Executors::start_ptrace(start_ptrace(&devices, settings, trusts_tsc)?, boot)?
+            }
+            HostParts::Kvm(kvm) => Executors::start_kvm(kvm::build_machine(kvm, &devices, boot)?)?,
         };
         log.information("executors started");
         let watched = watched(&gofer, &executors).map_err(cannot_start)?;
@@ -165,7 +181,7 @@ fn cannot_start(error: io::Error) -> Failure {
     )
 }
 
-fn start_gofer(devices: &[Device], trees: &Trees) -> Result<GoferProcess> {
+fn start_gofer(devices: &[Device], trees: &Trees) -> Result<StartingGofer> {
     let mounts = trees
         .devices()
         .filter_map(|(index, tree)| Some(devices.get(usize::from(index))?.gofer_mount(tree)))
@@ -174,8 +190,12 @@ fn start_gofer(devices: &[Device], trees: &Trees) -> Result<GoferProcess> {
     gofer::spawn(&mounts)
 }
 
-fn start_ptrace(devices: &[Device], settings: &Settings) -> Result<Arc<PtracePlatform>> {
-    let config = ptrace_config(devices, settings).map_err(cannot_start)?;
+fn start_ptrace(
+    devices: &[Device],
+    settings: &Settings,
+    trusts_tsc: bool,
+) -> Result<Arc<PtracePlatform>> {
+    let config = ptrace_config(devices, settings, trusts_tsc).map_err(cannot_start)?;
     PtracePlatform::new(config).map_err(|error| {
         Failure::new(
             format_args!("cannot use the ptrace platform: {error}"),
@@ -184,12 +204,13 @@ fn start_ptrace(devices: &[Device], settings: &Settings) -> Result<Arc<PtracePla
     })
 }
 
-fn ptrace_config(devices: &[Device], settings: &Settings) -> io::Result<Config> {
+fn ptrace_config(devices: &[Device], settings: &Settings, trusts_tsc: bool) -> io::Result<Config> {
     let mut config = Config {
         memory: create_sandbox_memory(settings.memory_bytes)?,
         memory_size: settings.memory_bytes,
         windows: Vec::new(),
         executors: settings.executors,
+        trusts_tsc,
         kicks: Vec::new(),
         calls: Vec::new(),
     };

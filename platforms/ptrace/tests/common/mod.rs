@@ -23,7 +23,15 @@ pub const JUMP_TO_SELF: [u8; 2] = [0xeb, 0xfe];
 pub fn config(executors: u16) -> Config {
     let memory_size = 64 << 20;
     let memory = create_sandbox_memory(memory_size).unwrap();
-    Config { memory, memory_size, windows: vec![], executors, kicks: vec![], calls: vec![] }
+    Config {
+        memory,
+        memory_size,
+        windows: vec![],
+        executors,
+        trusts_tsc: true,
+        kicks: vec![],
+        calls: vec![],
+    }
 }
 
 pub fn platform(executors: u16) -> Arc<PtracePlatform> {

@@ -79,7 +79,7 @@ impl Supervisor {
     ) -> Result<()> {
         let [input, output, error, life_line] = <[OwnedFd; 4]>::try_from(descriptors)
             .map_err(|_| Failure::new("exec without its streams", "please report it"))?;
-        let streams = HostStreams::open(input, output, error).map_err(cannot_start)?;
+        let streams = HostStreams::received(input, output, error).map_err(cannot_start)?;
         let (console, queues) = self.executed.free.pop_first().ok_or_else(|| {
             Failure::new("too many processes run by exec", "wait until one of them has ended")
         })?;

@@ -1,0 +1,148 @@
+//! What the host's kernel says of the processes of a running sandbox: that they are jailed.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Stdio},
+};
+
+use integration_tests::{bundle::Runtime, sandboxed};
+
+/// A process of the host, as procfs shows it.
+struct Process(PathBuf);
+
+impl Process {
+    fn new(id: u32) -> Self {
+        Self(PathBuf::from(format!("/proc/{id}")))
+    }
+
+    fn children(&self) -> Vec<Self> {
+        let tasks = fs::read_dir(self.0.join("task")).unwrap().flatten();
+        let children = tasks.flat_map(|task| {
+            let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            text.split_whitespace().map(|id| Self::new(id.parse().unwrap())).collect::<Vec<_>>()
+        });
+        children.collect()
+    }
+
+    fn name(&self) -> String {
+        fs::read_to_string(self.0.join("comm")).unwrap().trim().to_owned()
+    }
+
+    fn is_gofer(&self) -> bool {
+        fs::read(self.0.join("cmdline")).unwrap().split(|byte| *byte == 0).nth(1) == Some(b"gofer")
+    }
+
+    /// The lines of `status` of each thread, by thread name.
+    fn threads(&self) -> Vec<(String, BTreeMap<String, String>)> {
+        let tasks = fs::read_dir(self.0.join("task")).unwrap().flatten();
+        let status = |task: fs::DirEntry| {
+            let text = fs::read_to_string(task.path().join("status")).unwrap();
+            let lines = text.lines().filter_map(|line| line.split_once(':'));
+            let fields: BTreeMap<_, _> =
+                lines.map(|(key, value)| (key.to_owned(), value.trim().to_owned())).collect();
+            (fields["Name"].clone(), fields)
+        };
+        tasks.map(status).collect()
+    }
+
+    fn namespace(&self, kind: &str) -> PathBuf {
+        fs::read_link(self.0.join("ns").join(kind)).unwrap()
+    }
+
+    fn assert_alone_in(&self, kinds: &[&str]) {
+        for kind in kinds {
+            let own = self.namespace(kind);
+            assert_ne!(own, Self::new(std::process::id()).namespace(kind), "{kind}");
+        }
+    }
+}
+
+/// Starts a sandbox that says when it runs, and waits for that.
+fn start() -> Child {
+    let mut command = sandboxed(&["/bin/sh", "-c", "echo ready; sleep 1000"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    child
+}
+
+/// A sandbox process: no user, no privileges, nothing to see.
+fn assert_is_sandbox(process: &Process) {
+    process.assert_alone_in(&["user", "mnt", "net", "ipc", "uts"]);
+    assert_eq!(fs::read_dir(process.0.join("root")).unwrap().count(), 0, "its root is not empty");
+    for (name, status) in process.threads() {
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(status[set], "0000000000000000", "{set} of {name}");
+        }
+        assert_eq!(status["NoNewPrivs"], "1", "{name}");
+        assert_eq!(status["Groups"], "", "{name}");
+        assert!(!status["Uid"].split_whitespace().any(|id| id == "0"), "{name}: {}", status["Uid"]);
+    }
+    let limits = fs::read_to_string(process.0.join("limits")).unwrap();
+    assert!(limits.lines().any(|line| {
+        line.starts_with("Max core file size") && line.split_whitespace().nth(4) == Some("0")
+    }));
+}
+
+/// A gofer: only what serving files takes.
+fn assert_is_gofer(process: &Process) {
+    /// CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID and SETFCAP.
+    const FILES: &str = "000000008000001f";
+    process.assert_alone_in(&["mnt", "net", "ipc", "uts"]);
+    for (name, status) in process.threads() {
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert_eq!(status[set], FILES, "{set} of {name}");
+        }
+        assert_eq!(
+            (&*status["CapInh"], &*status["CapAmb"]),
+            ("0000000000000000", "0000000000000000")
+        );
+        assert_eq!(status["NoNewPrivs"], "1", "{name}");
+    }
+}
+
+fn assert_is_stub(process: &Process) {
+    assert_eq!(fs::read_dir(process.0.join("fd")).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(process.0.join("root")).unwrap().count(), 0);
+    for (name, status) in process.threads() {
+        assert_eq!(status["CapEff"], "0000000000000000", "{name}");
+        assert_eq!((&*status["NoNewPrivs"], &*status["Seccomp"]), ("1", "2"), "{name}");
+    }
+}
+
+/// Checks a sandbox process and what it has started.
+fn assert_is_jailed(sandbox: &Process) {
+    assert_is_sandbox(sandbox);
+    let (gofers, stubs): (Vec<_>, Vec<_>) =
+        sandbox.children().into_iter().partition(Process::is_gofer);
+    assert_eq!(gofers.len(), 1);
+    assert_is_gofer(&gofers[0]);
+    for stub in stubs.iter().filter(|process| process.name() == "stub") {
+        assert_is_stub(stub);
+    }
+}
+
+#[test]
+fn the_processes_of_a_command_are_jailed() {
+    let mut child = start();
+    assert_is_jailed(&Process::new(child.id()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn the_processes_of_a_container_are_jailed() {
+    let runtime = Runtime::new("jail", "echo ready; sleep 1000", "", "");
+    let stand_in = Process::new(runtime.create("c").try_into().unwrap());
+    let sandboxes = stand_in.children();
+    assert_eq!(sandboxes.len(), 1);
+    assert_is_sandbox(&sandboxes[0]);
+    runtime.ok(&["start", "c"]);
+    runtime.eventually("its output", |runtime| runtime.output().contains("ready"));
+    assert_is_jailed(&sandboxes[0]);
+}
