@@ -31,6 +31,17 @@ pub struct ContainerSpec {
     pub masked_paths: Vec<String>,
     /// Absolute paths that must be read-only.
     pub readonly_paths: Vec<String>,
+    /// The filter of the system calls of its processes.
+    pub seccomp: Option<SeccompSpec>,
+}
+
+/// A filter of system calls (seccomp(2)).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeccompSpec {
+    /// Instructions of classic BPF, the eight bytes of a `struct sock_filter` each, little-endian.
+    pub program: Vec<u64>,
+    /// Whether the log tells of each call that it does not allow (SECCOMP_FILTER_FLAG_LOG).
+    pub logs: bool,
 }
 
 /// A process to start.

@@ -22,6 +22,7 @@ pub mod memory;
 pub mod mm;
 pub mod net;
 pub mod platform;
+pub mod seccomp;
 pub mod syscalls;
 pub mod tty;
 pub mod vfs;

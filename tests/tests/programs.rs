@@ -45,6 +45,7 @@ programs! {
     python_sqlite,
     python_subprocess,
     python_threads,
+    seccomp_filters,
     shell_basics,
     shell_jobs,
     shell_signals,

@@ -21,6 +21,7 @@ use crate::{
     loader::StringRanges,
     mm::{Mm, UserAddress},
     platform::UserContext,
+    seccomp::Filters,
     syscalls::FileDescriptor,
     vfs::{FdTable, FsContext, OpenFile, OpenFlags},
 };
@@ -237,6 +238,8 @@ impl Current {
             if state.ending.is_some() || state.executing.is_some() {
                 return Err(Errno::ERESTARTNOINTR);
             }
+            // Under the lock, so that no filter for all threads passes it by.
+            task.inherit_call_filters(&self.task);
             state.threads.push(task.clone());
             if state.stop != super::StopState::Running {
                 task.notify();
@@ -320,6 +323,8 @@ pub(super) struct FirstTask {
     pub context: UserContext,
     pub credentials: Arc<super::Credentials>,
     pub limits: super::Limits,
+    /// Filters of its system calls.
+    pub call_filters: Option<Arc<Filters>>,
 }
 
 /// Registers process 1, in a session of its own; it does not run yet.
@@ -380,6 +385,9 @@ fn register_first(
         name: super::task::task_name(b"init"),
         blocked: super::signal::SignalSet::EMPTY,
     });
+    if let Some(filters) = first.call_filters {
+        task.seccomp.set_filters(filters);
+    }
     process.state.lock().threads.push(task.clone());
     tree.insert_task(&task);
     tree.insert_process(&process);

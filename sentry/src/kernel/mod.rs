@@ -2,6 +2,7 @@
 
 mod accounting;
 mod boot;
+mod call_filter;
 mod clone;
 mod completion;
 mod credentials;
@@ -108,6 +109,10 @@ pub struct Kernel {
     pub processes: ProcessTable,
     /// System calls that were asked for in vain.
     pub unknown_calls: UnknownCalls,
+    /// System calls that filters wanted to be seen in the log.
+    pub judged_calls: UnknownCalls,
+    /// Filters of the system calls of processes that no process of the container forks.
+    pub call_filters: Once<Arc<crate::seccomp::Filters>>,
     /// The container's standard streams, once attached.
     pub console: Once<Arc<Console>>,
     /// The way to the host, once attached.
@@ -165,6 +170,8 @@ impl Kernel {
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),
             unknown_calls: UnknownCalls::default(),
+            judged_calls: UnknownCalls::default(),
+            call_filters: Once::new(),
             console: Once::new(),
             control: Once::new(),
             mounts: Once::new(),

@@ -23,13 +23,13 @@ const MAX_UNKNOWN: usize = 512;
 /// Bytes of a string that are shown.
 const MAX_TEXT: usize = 256;
 
-/// Calls that were made though they are not in the table.
+/// Numbers of calls that the log has told of.
 #[derive(Default)]
 pub struct UnknownCalls(SpinMutex<BTreeSet<u64>>);
 
 impl UnknownCalls {
     /// Remembers `number`; true if it is new.
-    fn add(&self, number: u64) -> bool {
+    pub(super) fn add(&self, number: u64) -> bool {
         let mut known = self.0.lock();
         known.len() < MAX_UNKNOWN && known.insert(number)
     }

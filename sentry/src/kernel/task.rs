@@ -14,6 +14,7 @@ use crate::{
     errno::Errno,
     mm::Mm,
     platform::UserContext,
+    seccomp::TaskSeccomp,
     vfs::{FdTable, FsContext},
 };
 
@@ -40,6 +41,8 @@ pub struct Task {
     pub(crate) scheduling: SpinMutex<SchedulingPolicy>,
     /// Head of the list of robust futexes (get_robust_list(2)).
     pub(crate) robust_list: AtomicU64,
+    /// How its system calls are judged.
+    pub seccomp: TaskSeccomp,
     /// Resources it has used.
     pub accounting: Accounting,
 }
@@ -119,6 +122,7 @@ impl Task {
             notified: AtomicBool::new(false),
             scheduling: SpinMutex::default(),
             robust_list: AtomicU64::new(0),
+            seccomp: TaskSeccomp::default(),
             accounting: Accounting::default(),
         })
     }
@@ -138,10 +142,23 @@ impl Task {
         self.credentials.lock().clone()
     }
 
-    /// Replaces its credentials; for the task itself.
-    pub fn set_credentials(&self, credentials: Credentials) {
+    /// Replaces its credentials; for the task itself. no_new_privs stays once it is set, which
+    /// another thread may have done meanwhile.
+    pub fn set_credentials(&self, mut credentials: Credentials) {
         self.process.set_real_uid(credentials.uid);
-        let _old = core::mem::replace(&mut *self.credentials.lock(), Arc::new(credentials));
+        let mut own = self.credentials.lock();
+        credentials.no_new_privileges |= own.no_new_privileges;
+        let old = core::mem::replace(&mut *own, Arc::new(credentials));
+        drop(own);
+        drop(old);
+    }
+
+    /// Sets no_new_privs, on behalf of any thread of its process.
+    pub(super) fn forbid_new_privileges(&self) {
+        let mut credentials = self.credentials.lock();
+        if !credentials.no_new_privileges {
+            Arc::make_mut(&mut credentials).no_new_privileges = true;
+        }
     }
 
     /// Its address space; `None` once it has exited.
@@ -189,6 +206,14 @@ impl Task {
     /// Notes what it waits for.
     pub fn set_wait_reason(&self, reason: WaitReason) {
         *self.wait_reason.lock() = reason;
+    }
+
+    /// Takes over how the calls of `parent` are judged.
+    pub(super) fn inherit_call_filters(&self, parent: &Self) {
+        self.seccomp.inherit(&parent.seccomp);
+        if parent.credentials.lock().no_new_privileges {
+            self.forbid_new_privileges();
+        }
     }
 
     /// Takes over how `parent` is scheduled, unless that is not to be inherited.

@@ -103,6 +103,7 @@ fn first_task(kernel: &Arc<Kernel>) -> super::Current {
         context: UserContext::new(kernel.platform.extended_state_size()),
         credentials: Arc::new(Credentials::kernel()),
         limits: Limits::default(),
+        call_filters: None,
     };
     clone::first_task(kernel, first).unwrap()
 }

@@ -260,7 +260,7 @@ syscall_table! {
     150 munlock(address: u64, length: u64) => sync mm::lock::munlock, Full, "";
     151 mlockall(flags: u32 as LOCK_ALL_FLAGS) => boxed mm::lock::mlockall, Full, "";
     152 munlockall() => sync mm::lock::munlockall, Full, "";
-    157 prctl(operation: i32 as PROCESS_CONTROL, argument: u64, argument3: u64, argument4: u64, argument5: u64) => boxed process::control::prctl, Partial, "no seccomp, no PR_SET_MM";
+    157 prctl(operation: i32 as PROCESS_CONTROL, argument: u64, argument3: u64, argument4: u64, argument5: u64) => boxed process::control::prctl, Partial, "no PR_SET_MM";
     158 arch_prctl(operation: i32 as ARCH_CONTROL, argument: u64) => boxed process::control::arch_prctl, Partial, "FS and GS base only";
     160 setrlimit(resource: u32 as RESOURCE, limit: UserAddress) => boxed process::limits::setrlimit, Full, "";
     161 chroot(name: UserAddress as TEXT) => boxed fs::directory::chroot, Full, "";
@@ -370,6 +370,7 @@ syscall_table! {
     314 sched_setattr(tid: i32, attributes: UserAddress, flags: u32) => boxed scheduling::sched_setattr, Partial, "stored, without effect";
     315 sched_getattr(tid: i32, attributes: UserAddress, size: u32, flags: u32) => boxed scheduling::sched_getattr, Full, "";
     316 renameat2(old_directory: FileDescriptor, old: UserAddress as TEXT, new_directory: FileDescriptor, new: UserAddress as TEXT, flags: u32 as RENAME_FLAGS) => boxed fs::names::renameat2, Partial, "no RENAME_WHITEOUT";
+    317 seccomp(operation: u32 as SECCOMP_OPERATION, flags: u32, argument: UserAddress) => boxed process::seccomp::seccomp, Partial, "no supervisors (SECCOMP_RET_USER_NOTIF) and no tracers";
     318 getrandom(buffer: UserAddress, length: usize, flags: u32 as RANDOM_FLAGS) => boxed system::getrandom, Full, "";
     319 memfd_create(name: UserAddress as TEXT, flags: u32 as MEMFD_FLAGS) => boxed fs::memfd::memfd_create, Partial, "no huge pages";
     322 execveat(directory: FileDescriptor, path: UserAddress as TEXT, arguments: UserAddress, environment: UserAddress, flags: u32 as AT_FLAGS) => boxed process::exec::execveat, Partial, "capabilities of files are not used";

@@ -9,7 +9,6 @@ pub fn sections(spec: &Spec) -> Vec<&'static str> {
     let process = spec.process().as_ref();
     let present = [
         ("linux.devices", linux.is_some_and(|linux| linux.devices().is_some())),
-        ("linux.seccomp", linux.is_some_and(|linux| linux.seccomp().is_some())),
         ("linux.sysctl", linux.is_some_and(|linux| linux.sysctl().is_some())),
         ("linux.uidMappings", linux.is_some_and(|linux| linux.uid_mappings().is_some())),
         ("linux.gidMappings", linux.is_some_and(|linux| linux.gid_mappings().is_some())),

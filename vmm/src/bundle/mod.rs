@@ -8,6 +8,7 @@ mod mounts;
 mod process;
 mod rlimits;
 mod root;
+mod seccomp;
 
 pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
@@ -132,6 +133,7 @@ impl Bundle {
                 "linux.readonlyPaths",
                 linux.and_then(|linux| linux.readonly_paths().as_deref()),
             )?,
+            seccomp: seccomp::convert(linux.and_then(|linux| linux.seccomp().as_ref()))?,
         };
         Ok(LaunchPlan { container, trees })
     }

@@ -84,6 +84,10 @@ const KERNEL: &[Entry<()>] = &[
         ],
     ),
     Entry::text("randomize_va_space", "2\n"),
+    Entry::directory(
+        "seccomp",
+        &[Entry::text("actions_avail", "kill_process kill_thread trap errno trace log allow\n")],
+    ),
     Entry::file("sem", |(), _| Ok(semaphore_limits())),
     Entry::file("shmall", |(), kernel| Ok(number(kernel.frames.total_frames()))),
     Entry::file("shmmax", |(), kernel| Ok(number(kernel.frames.total_frames() * PAGE_SIZE))),

@@ -17,6 +17,7 @@ use crate::{
     loader,
     mm::Mm,
     platform::UserContext,
+    seccomp::{Filter, Filters, Instruction, Program},
     tty::{self, WindowSize},
     vfs::{
         Caller, FdTable, File, FsContext, Namespace, OpenFile, OpenFlags, Path, WalkContext,
@@ -39,6 +40,7 @@ pub struct NewProcess {
 
 /// Mounts the container's file systems and makes its first process.
 pub async fn first(kernel: &Arc<Kernel>) -> Result<NewProcess> {
+    load_call_filter(kernel)?;
     let namespace = crate::vfs::boot::mount(kernel).await?;
     kernel.mounts.call_once(|| namespace.clone());
     let console = kernel.console.get();
@@ -49,6 +51,18 @@ pub async fn first(kernel: &Arc<Kernel>) -> Result<NewProcess> {
         kernel.terminals.console.call_once(|| terminal.clone());
     }
     Ok(first)
+}
+
+/// Loads the filter of system calls that every process from outside gets.
+fn load_call_filter(kernel: &Kernel) -> Result<()> {
+    let Some(spec) = &kernel.boot_info().container.seccomp else { return Ok(()) };
+    let failed = |errno| StartFailure::new("cannot load the seccomp filter", errno);
+    let code: Vec<_> = spec.program.iter().copied().map(Instruction::from_bits).collect();
+    let program = Program::new(&code).map_err(failed)?;
+    let filter = Filter { program, logs: spec.logs };
+    let filters = Arc::new(Filters::default().with(filter).map_err(failed)?);
+    kernel.call_filters.call_once(|| filters);
+    Ok(())
 }
 
 /// Makes a process beside those that the container has.
@@ -81,6 +95,7 @@ async fn make(
         context: UserContext::new(kernel.platform.extended_state_size()),
         credentials: Arc::new(credentials(spec)),
         limits: limits(spec)?,
+        call_filters: kernel.call_filters.get().cloned(),
     };
     let current = register(kernel, first)
         .map_err(|errno| StartFailure::new("cannot make the process", errno))?;

@@ -20,6 +20,7 @@ pub mod code {
     pub const BUS_ADRERR: i32 = 2;
     pub const TRAP_BRKPT: i32 = 1;
     pub const TRAP_TRACE: i32 = 2;
+    pub const SYS_SECCOMP: i32 = 1;
     pub const CLD_EXITED: i32 = 1;
     pub const CLD_KILLED: i32 = 2;
     pub const CLD_DUMPED: i32 = 3;
@@ -73,6 +74,13 @@ impl SignalInfo {
     /// A fault at `address`; `code` says which (`SEGV_MAPERR`, ...).
     pub fn fault(signal: Signal, code: i32, address: u64) -> Self {
         Self { code, ..Self::kernel(signal) }.with_u64(0, address)
+    }
+
+    /// SIGSYS for the call `number` of `architecture` at address `at`, which a filter refused with
+    /// `errno` (seccomp(2), SECCOMP_RET_TRAP).
+    pub fn refused_call(at: u64, number: u32, architecture: u32, errno: i32) -> Self {
+        let info = Self { code: code::SYS_SECCOMP, errno, ..Self::kernel(Signal::SYS) };
+        info.with_u64(0, at).with_u32(8, number).with_u32(12, architecture)
     }
 
     /// News of a child (`code` is one of `CLD_*`): its `status` is the exit code or the signal, its

@@ -22,6 +22,7 @@ const PR_GET_TIMING: i32 = 13;
 const PR_SET_NAME: i32 = 15;
 const PR_GET_NAME: i32 = 16;
 const PR_GET_SECCOMP: i32 = 21;
+const PR_SET_SECCOMP: i32 = 22;
 const PR_CAPBSET_READ: i32 = 23;
 const PR_CAPBSET_DROP: i32 = 24;
 const PR_GET_TSC: i32 = 25;
@@ -104,7 +105,9 @@ pub async fn prctl(
         }
         // There are no huge pages to disable.
         PR_SET_THP_DISABLE => Ok(0),
-        PR_GET_TIMING | PR_GET_SECCOMP | PR_GET_THP_DISABLE => Ok(0),
+        PR_GET_TIMING | PR_GET_THP_DISABLE => Ok(0),
+        PR_GET_SECCOMP => Ok(current.task.seccomp.mode() as u64),
+        PR_SET_SECCOMP => super::seccomp::set_mode(current, argument, UserAddress(argument3)).await,
         PR_GET_TSC => {
             current.mm.write(address, &1_u32).await?;
             Ok(0)

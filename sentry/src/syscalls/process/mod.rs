@@ -9,3 +9,4 @@ pub mod limits;
 pub mod memory;
 pub mod namespaces;
 pub mod pid_fd;
+pub mod seccomp;

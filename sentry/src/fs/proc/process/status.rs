@@ -121,10 +121,13 @@ fn rights(subject: &ProcessSubject, kernel: &Kernel) -> String {
     let credentials = subject.task.as_ref().map(|task| task.credentials()).unwrap_or_default();
     let c = &credentials;
     let usage = subject.task.as_ref().map(|task| task.accounting.usage(0)).unwrap_or_default();
+    let seccomp = subject.task.as_ref().map(|task| &task.seccomp);
+    let mode = seccomp.map_or(0, |seccomp| seccomp.mode() as u8);
+    let filters = seccomp.map_or(0, |seccomp| seccomp.filters().count());
     let (processors, list) = allowed_processors(subject, kernel);
     format!(
         "CapInh:\t{:016x}\nCapPrm:\t{:016x}\nCapEff:\t{:016x}\nCapBnd:\t{:016x}\nCapAmb:\t{:016x}\n\
-         NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nCpus_allowed:\t{processors}\n\
+         NoNewPrivs:\t{}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}\nCpus_allowed:\t{processors}\n\
          Cpus_allowed_list:\t{list}\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{}\n\
          nonvoluntary_ctxt_switches:\t{}\n",
         c.inheritable.bits(),
