@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
@@ -16,19 +17,33 @@ pub enum Contender {
     Native,
     /// In the sandbox, on this platform.
     Sandbox(&'static str),
-    /// By this OCI runtime, with the host's root read-only.
+    /// By this OCI runtime, with the host's /usr and /etc read-only.
     Runtime(&'static str),
 }
 
 impl Contender {
-    /// Native first, then ours, then the runtimes that are installed.
-    pub fn all() -> Vec<Self> {
-        let runtimes = ["runc", "crun", "runsc"].into_iter().filter(|name| is_installed(name));
-        [Self::Native, Self::Sandbox("ptrace")]
-            .into_iter()
-            .chain(is_kvm_usable().then_some(Self::Sandbox("kvm")))
-            .chain(runtimes.map(Self::Runtime))
-            .collect()
+    /// Native first, then ours, then the runtimes that are installed and can run a program here.
+    /// Those that cannot are named in the second list, with what they said.
+    pub fn all() -> (Vec<Self>, Vec<String>) {
+        let mut contenders = vec![Self::Native, Self::Sandbox("ptrace")];
+        contenders.extend(is_kvm_usable().then_some(Self::Sandbox("kvm")));
+        let mut left_out = Vec::new();
+        for name in ["runc", "crun", "runsc"].into_iter().filter(|name| is_installed(name)) {
+            match Self::Runtime(name).trial() {
+                Ok(()) => contenders.push(Self::Runtime(name)),
+                Err(said) => left_out.push(format!("{name}: {}", said.trim())),
+            }
+        }
+        (contenders, left_out)
+    }
+
+    /// Runs a program once; fails with what the runtime said.
+    fn trial(&self) -> Result<(), String> {
+        let output = self
+            .with_command(&["/bin/true"], |command| command.stdin(Stdio::null()).output())
+            .map_err(|error| error.to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() { Ok(()) } else { Err(said) }
     }
 
     /// What the report calls it.
@@ -133,18 +148,31 @@ fn is_installed(name: &str) -> bool {
     env::split_paths(&path).any(|directory: PathBuf| directory.join(name).is_file())
 }
 
-/// Writes a bundle that runs `program` on the host's root, read-only, with a tmpfs on /dev/shm.
+/// Writes a bundle that runs `program` on a root of its own with the host's files read-only in it, and
+/// a tmpfs on /dev/shm. (runc cannot make the host's root itself the container's.)
 fn write_bundle(bundle: &Path, program: &[&str]) {
+    let root = bundle.join("rootfs");
+    fs::create_dir(&root).expect("make the root");
+    for (link, target) in [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")] {
+        symlink(target, root.join(link)).expect("link into /usr");
+    }
+    let binaries = sandbox_binary().parent().expect("a directory").to_owned();
+    let shared = [Path::new("/usr"), Path::new("/etc"), &binaries].map(|path| {
+        format!(
+            r#"{{"destination":{path:?},"type":"bind","source":{path:?},"options":["rbind","ro"]}}"#
+        )
+    });
     let arguments: Vec<String> = program.iter().map(|argument| format!("{argument:?}")).collect();
     let config = format!(
         r#"{{"ociVersion":"1.0.2","process":{{"terminal":false,"user":{{"uid":0,"gid":0}},
-        "args":[{}],"env":["PATH=/usr/bin:/bin"],"cwd":"/"}},"root":{{"path":"/","readonly":true}},
-        "mounts":[{{"destination":"/proc","type":"proc","source":"proc"}},
+        "args":[{}],"env":["PATH=/usr/bin:/bin"],"cwd":"/"}},"root":{{"path":"rootfs"}},
+        "mounts":[{},{{"destination":"/proc","type":"proc","source":"proc"}},
         {{"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["mode=755"]}},
         {{"destination":"/dev/shm","type":"tmpfs","source":"shm","options":["mode=1777"]}}],
         "linux":{{"namespaces":[{{"type":"pid"}},{{"type":"mount"}},{{"type":"ipc"}},{{"type":"uts"}},
         {{"type":"network"}}]}}}}"#,
         arguments.join(","),
+        shared.join(","),
     );
     fs::write(bundle.join("config.json"), config).expect("write the bundle");
 }

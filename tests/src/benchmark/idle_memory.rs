@@ -8,12 +8,23 @@ use std::{
 
 use crate::sandbox_binary;
 
-/// Proportional set size, in bytes, of all processes of a sandbox on `platform` whose program
-/// only waits.
-pub fn idle_memory_bytes(platform: &str) -> Option<u64> {
+/// A program that waits until its input ends.
+const WAIT: [&str; 3] = ["/bin/sh", "-c", "echo up; read line"];
+
+/// Proportional set size, in bytes, of all processes of a sandbox on `platform` whose program only
+/// waits, the program included.
+pub fn idle_sandbox_bytes(platform: &str) -> Option<u64> {
     let mut command = Command::new(sandbox_binary());
-    command.arg(format!("--platform={platform}"));
-    command.args(["do", "--", "/bin/sh", "-c", "echo up; read line"]);
+    command.arg(format!("--platform={platform}")).args(["do", "--"]).args(WAIT);
+    idle_bytes(&mut command)
+}
+
+/// That of the same program without a sandbox.
+pub fn idle_program_bytes() -> Option<u64> {
+    idle_bytes(Command::new(WAIT[0]).args(&WAIT[1..]))
+}
+
+fn idle_bytes(command: &mut Command) -> Option<u64> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
     child.stdout.as_mut()?.read_exact(&mut [0; 3]).ok()?;
     let total = tree(child.id()).into_iter().filter_map(proportional_set_size).sum();

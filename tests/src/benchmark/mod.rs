@@ -3,11 +3,12 @@
 mod contender;
 mod exits;
 mod idle_memory;
+pub mod phases;
 mod report;
 mod sysemu;
 
 pub use contender::{Contender, start_times};
 pub use exits::exits_per_operation;
-pub use idle_memory::idle_memory_bytes;
+pub use idle_memory::{idle_program_bytes, idle_sandbox_bytes};
 pub use report::{Report, Table};
 pub use sysemu::sysemu_stop_nanoseconds;

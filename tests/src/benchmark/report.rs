@@ -26,6 +26,8 @@ pub struct Table {
 pub struct Report {
     /// The machine, in words.
     pub machine: String,
+    /// Who could not take part, and why.
+    pub left_out: Vec<String>,
     /// In order of reading.
     pub tables: Vec<Table>,
 }
@@ -50,6 +52,7 @@ impl Report {
     /// As Markdown.
     pub fn markdown(&self) -> String {
         let mut text = format!("# Benchmark\n\nMeasured on: {}.\n", self.machine);
+        self.left_out.iter().for_each(|name| text.push_str(&format!("\nLeft out: {name}\n")));
         for table in &self.tables {
             let _ = write!(text, "\n## {}\n\n{}\n\n| |", table.title, table.note);
             table.columns.iter().for_each(|column| text.push_str(&format!(" {column} |")));
@@ -75,6 +78,9 @@ impl Report {
              text-align:left}.bar{background:#4a7;height:.9em;display:inline-block}</style>",
         );
         let _ = write!(page, "<h1>Benchmark</h1><p>Measured on: {}.", escape(&self.machine));
+        self.left_out.iter().for_each(|name| {
+            let _ = write!(page, "<p>Left out: {}", escape(name));
+        });
         for table in &self.tables {
             let _ =
                 write!(page, "<h2>{}</h2><p>{}<table>", escape(&table.title), escape(&table.note));
@@ -123,7 +129,11 @@ mod tests {
             ],
             has_ratios: true,
         };
-        Report { machine: "a <test>".into(), tables: vec![table] }
+        Report {
+            machine: "a <test>".into(),
+            left_out: vec!["runc: no <root>".into()],
+            tables: vec![table],
+        }
     }
 
     #[test]
@@ -131,6 +141,7 @@ mod tests {
         let text = report().markdown();
         assert!(text.contains("| getpid | 100 ns | 150 ns (1.50x) |"), "{text}");
         assert!(text.contains("| stat | 500 ns | - |"), "{text}");
+        assert!(text.contains("Left out: runc: no <root>"), "{text}");
     }
 
     #[test]

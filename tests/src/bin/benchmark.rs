@@ -12,8 +12,8 @@
 use std::{env, fs, io, path::Path};
 
 use integration_tests::benchmark::{
-    Contender, Report, Table, exits_per_operation, idle_memory_bytes, start_times,
-    sysemu_stop_nanoseconds,
+    Contender, Report, Table, exits_per_operation, idle_program_bytes, idle_sandbox_bytes, phases,
+    start_times, sysemu_stop_nanoseconds,
 };
 
 const ROUNDS: usize = 3;
@@ -24,12 +24,16 @@ fn main() -> io::Result<()> {
         print_instructions();
         return Ok(());
     }
-    let contenders = Contender::all();
-    let mut tables = vec![operations(&contenders), starts(&contenders), memory(&contenders)];
-    if contenders.contains(&Contender::Sandbox("kvm")) {
-        tables.push(exits(&tables[0]));
-    }
-    let report = Report { machine: machine(), tables };
+    let (contenders, left_out) = Contender::all();
+    let operations = operations(&contenders);
+    let stops = stops(&operations);
+    let has_kvm = contenders.contains(&Contender::Sandbox("kvm"));
+    let (faster, exits) = (speed_up(&operations), has_kvm.then(|| exits(&operations)));
+    let mut tables = vec![operations, stops];
+    tables.extend(has_kvm.then_some(faster));
+    tables.extend([starts(&contenders), phases(&contenders), memory(&contenders)]);
+    tables.extend(exits);
+    let report = Report { machine: machine(), left_out, tables };
     println!("{}", report.markdown());
     if let [flag, directory] = arguments.as_slice()
         && flag == "--report"
@@ -50,13 +54,10 @@ fn operations(contenders: &[Contender]) -> Table {
     let figure_of = |own: &Vec<(String, u64)>, name: &str| {
         own.iter().find(|(other, _)| other == name).map(|(_, nanoseconds)| *nanoseconds as f64)
     };
-    let mut rows: Vec<_> = figures[0]
+    let rows = figures[0]
         .iter()
         .map(|(name, _)| (name.clone(), figures.iter().map(|own| figure_of(own, name)).collect()))
         .collect();
-    let mut stop = vec![None; contenders.len()];
-    stop[0] = Some(sysemu_stop_nanoseconds() as f64);
-    rows.push(("bare PTRACE_SYSEMU stop".into(), stop));
     Table {
         title: "Operations".into(),
         note: "Nanoseconds an operation, the best of several rounds, and the ratio to native."
@@ -66,6 +67,44 @@ fn operations(contenders: &[Contender]) -> Table {
         decimals: 0,
         rows,
         has_ratios: true,
+    }
+}
+
+fn figure(table: &Table, figures: &[Option<f64>], contender: &str) -> Option<f64> {
+    figures[table.columns.iter().position(|name| name == contender)?]
+}
+
+/// How many times faster kvm is than ptrace.
+fn speed_up(operations: &Table) -> Table {
+    let ratio = |figures: &Vec<Option<f64>>| {
+        let ptrace = figure(operations, figures, "ptrace");
+        ptrace.zip(figure(operations, figures, "kvm")).map(|(ptrace, kvm)| ptrace / kvm)
+    };
+    Table {
+        title: "kvm against ptrace".into(),
+        note: "How many times faster an operation is on kvm.".into(),
+        columns: vec!["faster".into()],
+        unit: "x",
+        decimals: 1,
+        rows: operations.rows.iter().map(|(name, own)| (name.clone(), vec![ratio(own)])).collect(),
+        has_ratios: false,
+    }
+}
+
+/// The figures of ptrace again, with the least that any system call can cost on it as the unit.
+fn stops(operations: &Table) -> Table {
+    let stop = sysemu_stop_nanoseconds() as f64;
+    let in_stops = |figures: &Vec<Option<f64>>| {
+        vec![figure(operations, figures, "ptrace").map(|figure| figure / stop)]
+    };
+    Table {
+        title: "Operations in bare stops".into(),
+        note: format!("A PTRACE_SYSEMU stop, tracer and child on one processor, takes {stop} ns."),
+        columns: vec!["ptrace".into()],
+        unit: "",
+        decimals: 2,
+        rows: operations.rows.iter().map(|(name, own)| (name.clone(), in_stops(own))).collect(),
+        has_ratios: false,
     }
 }
 
@@ -82,22 +121,54 @@ fn starts(contenders: &[Contender]) -> Table {
     }
 }
 
-fn memory(contenders: &[Contender]) -> Table {
-    let sandboxes = contenders.iter().filter_map(|contender| match contender {
+/// What the starts of the sandboxes are made of.
+fn phases(contenders: &[Contender]) -> Table {
+    let platforms: Vec<_> = platforms(contenders).collect();
+    let times: Vec<_> =
+        platforms.iter().map(|platform| phases::start_phases(platform, 9)).collect();
+    let row = |(index, name): (usize, &'static str)| {
+        (name.to_owned(), times.iter().map(|own| own[index]).collect())
+    };
+    Table {
+        title: "Phases of a start".into(),
+        note:
+            "Milliseconds, medians of 9, with a log. The first instruction of the program follows \
+               the phase before the last."
+                .into(),
+        columns: platforms.iter().map(|name| (*name).to_owned()).collect(),
+        unit: "ms",
+        decimals: 1,
+        rows: phases::names().enumerate().map(row).collect(),
+        has_ratios: false,
+    }
+}
+
+/// The platforms among the contenders.
+fn platforms(contenders: &[Contender]) -> impl Iterator<Item = &'static str> {
+    contenders.iter().filter_map(|contender| match contender {
         Contender::Sandbox(platform) => Some(*platform),
         _ => None,
-    });
-    let sandboxes: Vec<_> = sandboxes.collect();
-    let figures = sandboxes
-        .iter()
-        .map(|platform| idle_memory_bytes(platform).map(|bytes| bytes as f64 / 1024.0));
+    })
+}
+
+fn memory(contenders: &[Contender]) -> Table {
+    let kibibytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64 / 1024.0);
+    let program = kibibytes(idle_program_bytes());
+    let mut columns = vec!["native".to_owned()];
+    let (mut all, mut beyond) = (vec![program], vec![None]);
+    for platform in platforms(contenders) {
+        let sandbox = kibibytes(idle_sandbox_bytes(platform));
+        columns.push(platform.to_owned());
+        all.push(sandbox);
+        beyond.push(sandbox.zip(program).map(|(sandbox, program)| sandbox - program));
+    }
     Table {
         title: "Memory".into(),
-        note: "Proportional set size of all processes of a sandbox whose shell waits.".into(),
-        columns: sandboxes.iter().map(|name| (*name).to_owned()).collect(),
+        note: "Proportional set size of all processes of a shell that waits.".into(),
+        columns,
         unit: "KiB",
         decimals: 0,
-        rows: vec![("idle".into(), figures.collect())],
+        rows: vec![("idle".into(), all), ("beyond the program".into(), beyond)],
         has_ratios: false,
     }
 }
