@@ -90,6 +90,8 @@ pub enum Command {
     Update(UpdateFlags),
     /// Print what a container uses, as JSON lines.
     Events(EventsFlags),
+    /// Look into a running sandbox.
+    Debug(DebugFlags),
     /// Print what this runtime can do, as JSON.
     Features,
     /// Register this program with Docker and containerd.
@@ -110,6 +112,17 @@ pub struct SyscallsFlags {
     /// Write the page docs/compatibility.md.
     #[arg(long)]
     pub markdown: bool,
+}
+
+/// Flags of `debug`.
+#[derive(Args, Debug)]
+pub struct DebugFlags {
+    /// Print how often its vCPUs have left the sentry, by reason (kvm platform).
+    #[arg(long, required = true)]
+    pub exits: bool,
+    /// The container.
+    #[arg(value_name = "ID")]
+    pub id: String,
 }
 
 /// Heading of the flags that every command takes.

@@ -105,6 +105,7 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
         Command::Events(flags) => {
             commands::events::run(context, &flags.id, flags.stats, flags.interval)
         }
+        Command::Debug(flags) => commands::debug::exits(context, &flags.id),
         Command::Features => commands::features::run(),
         Command::Install(flags) => commands::install::install(&flags.options()),
         Command::Uninstall(flags) => commands::install::uninstall(&flags.options()),

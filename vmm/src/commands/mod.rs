@@ -1,6 +1,7 @@
 //! The commands of an OCI runtime, one a module.
 
 pub mod create;
+pub mod debug;
 pub mod delete;
 pub mod events;
 pub mod exec;

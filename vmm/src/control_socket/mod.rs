@@ -7,6 +7,8 @@ mod client;
 
 pub use client::{Client, PROMPT, bind};
 
+use std::collections::BTreeMap;
+
 use guest_abi::{
     container::ProcessSpec,
     control::{ExitStatus, ProcessEntry},
@@ -45,6 +47,8 @@ pub enum Request {
     Processes,
     /// Answer when the container has ended.
     Wait,
+    /// How often its vCPUs have left it.
+    VmExits,
 }
 
 /// What the sandbox process answers.
@@ -65,6 +69,8 @@ pub enum Reply {
     Processes(Vec<ProcessEntry>),
     /// To [`Request::Wait`].
     Ended(ExitStatus),
+    /// To [`Request::VmExits`]: counts by reason, if somebody counts.
+    VmExits(Option<BTreeMap<String, u64>>),
 }
 
 /// How far a container is.

@@ -104,6 +104,9 @@ impl Control {
     }
 
     fn take(&mut self, report: SentryMessage) {
+        if report == SentryMessage::Started {
+            self.log.information("the program is loaded and starts");
+        }
         match report {
             SentryMessage::StartFailed { cause, errno } => {
                 self.ending.set(End::StartFailed { cause, errno });

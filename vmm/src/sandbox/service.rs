@@ -141,7 +141,8 @@ fn serve(maker: &Channel, life_line: &Channel) -> Result<ExitStatus> {
         life_line: duplicate(life_line).map_err(cannot_start)?,
     };
     let Sandbox { parts, streams, exec_queues, watched } = sandbox;
-    let end = supervisor::run(connections, streams, exec_queues, watched, &ending);
+    let machine = parts.executors.machine();
+    let end = supervisor::run(connections, streams, exec_queues, watched, machine, &ending);
     parts.stop();
     match end? {
         End::Exited(status) => Ok(status),

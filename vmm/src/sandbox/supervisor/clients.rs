@@ -80,6 +80,10 @@ impl Supervisor {
     ) -> Result<Option<Reply>, Failure> {
         match (request, self.phase) {
             (Request::Phase, phase) => return Ok(Some(Reply::Phase(phase))),
+            (Request::VmExits, _) => {
+                let counts = self.machine.as_ref().map(|machine| machine.exit_counts().0);
+                return Ok(Some(Reply::VmExits(counts.filter(|counts| !counts.is_empty()))));
+            }
             (Request::Wait, _) => self.let_wait(client, Awaited::End),
             (_, Phase::Ending) => return Err(not_running()),
             (Request::Signal { number, all: true }, _) => {

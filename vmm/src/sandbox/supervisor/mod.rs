@@ -8,10 +8,11 @@ mod clients;
 mod executed;
 mod readiness;
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, rc::Rc};
+use std::{collections::BTreeMap, os::fd::OwnedFd, rc::Rc, sync::Arc};
 
 use event_manager::{EventManager, SubscriberOps};
 use guest_abi::control::{ExitStatus, HostMessage, ProcessNumber, SentryMessage, SignalTarget};
+use platform_kvm::Machine;
 
 use super::{
     event_loop::{Shared, Streams, Subscriber, are_delivered, failed, shared},
@@ -49,6 +50,7 @@ pub fn run(
     streams: Streams,
     exec_queues: Vec<DeviceQueue>,
     watched: Vec<Watched>,
+    machine: Option<Arc<Machine>>,
     ending: &Ending,
 ) -> Result<End> {
     let Streams { input, output, error, control } = streams;
@@ -77,6 +79,7 @@ pub fn run(
         outputs,
         control,
         ending: ending.clone(),
+        machine,
         manager,
     };
     supervisor.watch_connections();
@@ -90,6 +93,8 @@ struct Supervisor {
     control: Shared<Control>,
     outputs: [Shared<StreamEvents<Output>>; 2],
     ending: Ending,
+    /// What runs the sentry on the kvm platform.
+    machine: Option<Arc<Machine>>,
     phase: Phase,
     listener: OwnedFd,
     /// Until it is told that the container is created.
