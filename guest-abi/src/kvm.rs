@@ -40,6 +40,12 @@ pub const HALT_PORT: u16 = 0x510;
 pub const LOG_PORT: u16 = 0x511;
 /// A write of any byte to this port ends the sandbox: the sentry panicked, and has logged why.
 pub const PANIC_PORT: u16 = 0x512;
+/// Two 32-bit words written to this port by one instruction give frames of sandbox memory back to the
+/// host: the first frame's number, and how many. They read as zero when the guest uses them again.
+pub const RELEASE_PORT: u16 = 0x513;
+/// Two 32-bit words written to this port by one instruction, low half first, are an address of the
+/// image that a panic's backtrace goes through.
+pub const BACKTRACE_PORT: u16 = 0x514;
 /// First doorbell port. One port a queue: the cheapest exit there is, and none to decode.
 pub const DOORBELL_PORT_BASE: u16 = 0x1000;
 
@@ -65,7 +71,7 @@ pub const DEVICE_VECTOR: u8 = 0x42;
 pub const SPURIOUS_VECTOR: u8 = 0xff;
 
 /// "SBOX" and a version, so that halves of different builds notice.
-pub const BOOT_MAGIC: u64 = 0x5342_4f58_0000_0001;
+pub const BOOT_MAGIC: u64 = 0x5342_4f58_0000_0002;
 
 /// What the host tells the image besides [`crate::boot::BootInfo`].
 #[repr(C)]
@@ -83,8 +89,6 @@ pub struct BootHeader {
     pub heap_address: u64,
     /// Its size in bytes.
     pub heap_length: u64,
-    /// Number of vCPUs.
-    pub vcpus: u64,
     /// CLOCK_REALTIME minus the guest's kvmclock, in nanoseconds.
     pub realtime_offset_nanoseconds: u64,
 }
@@ -107,6 +111,6 @@ mod tests {
 
     #[test]
     fn header_has_no_padding() {
-        assert_eq!(size_of::<BootHeader>(), 7 * 8);
+        assert_eq!(size_of::<BootHeader>(), 6 * 8);
     }
 }

@@ -1,17 +1,28 @@
 //! The ring-0 image: embedded, checked, and placed.
 
-use elf::{ElfBytes, abi, endian::LittleEndian, segment::ProgramHeader};
+use elf::{ElfBytes, abi, endian::LittleEndian, note::Note, segment::ProgramHeader};
 use guest_abi::kvm::{IMAGE_LOAD_ADDRESS, IMAGE_VIRTUAL_OFFSET};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::config::Error;
 
 /// The image as the build script made it.
-static IMAGE: &[u8] = include_bytes!(env!("SENTRY_IMAGE"));
+pub static IMAGE: &[u8] = include_bytes!(env!("SENTRY_IMAGE"));
 
 /// Whether this build carries an image.
 pub const fn is_present() -> bool {
     !IMAGE.is_empty()
+}
+
+/// The image's build id (ld(1), --build-id), by which the file with its symbols is found.
+pub fn build_id() -> Option<String> {
+    let file = ElfBytes::<LittleEndian>::minimal_parse(IMAGE).ok()?;
+    let header = file.section_header_by_name(".note.gnu.build-id").ok()??;
+    let mut notes = file.section_data_as_notes(&header).ok()?;
+    notes.find_map(|note| match note {
+        Note::GnuBuildId(id) => Some(id.0.iter().map(|byte| format!("{byte:02x}")).collect()),
+        _ => None,
+    })
 }
 
 /// A segment of the image, as the page tables must map it.
@@ -107,6 +118,11 @@ mod tests {
             .filter(|index| instruction.op_kind(*index) == OpKind::Register);
         let registers = operands.map(|index| instruction.op_register(index));
         registers.into_iter().any(is_user_state) || is_x87(instruction)
+    }
+
+    #[test]
+    fn has_a_build_id() {
+        assert_eq!(build_id().map(|id| id.len()), Some(40));
     }
 
     #[test]

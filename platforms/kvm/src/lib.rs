@@ -15,11 +15,13 @@ mod layout;
 mod machine;
 mod memory;
 mod page_tables;
+mod released;
 pub mod self_test;
+mod symbols;
 mod vcpu;
 
 pub use config::{Config, DeviceWindow, Error};
 pub use exits::ExitCounts;
-pub use image::is_present as has_image;
+pub use image::{build_id, is_present as has_image};
 pub use machine::{Machine, Stopper};
 pub use vcpu::VcpuEnd;

@@ -31,6 +31,7 @@ use crate::{
     layout::Layout,
     memory,
     page_tables::{Builder, Rights},
+    released::ReturnableMemory,
     vcpu::{Vcpu, VcpuEnd},
 };
 
@@ -40,6 +41,7 @@ pub struct Machine {
     vcpu_count: u16,
     exit_counters: Vec<ExitCounter>,
     stopper: Stopper,
+    returnable: ReturnableMemory,
     _events: Vec<EventFd>,
     _vm: VmFd,
     _memory: GuestMemoryMmap,
@@ -65,6 +67,7 @@ impl Machine {
         let kvm = unsafe { Kvm::from_raw_fd(config.kvm.into_raw_fd()) };
         let vm = kvm.create_vm().map_err(Error::kvm("create a virtual machine"))?;
         vm.create_irq_chip().map_err(Error::kvm("create the interrupt controller"))?;
+        let memory_file = config.memory.try_clone().map_err(Error::memory)?;
         let memory = memory::map(config.memory, config.memory_size, config.windows)?;
         memory::register(&vm, &memory)?;
         let image = image::load(&memory)?;
@@ -78,7 +81,7 @@ impl Machine {
         let encoded = encode(&boot_info)?;
         memory.write_slice(&encoded, GuestAddress(layout.boot_info)).map_err(Error::memory)?;
         build_page_tables(&memory, &image, &layout, vcpu_count)?;
-        write_header(&vm, &memory, &layout, vcpu_count, encoded.len() as u64)?;
+        write_header(&vm, &memory, &layout, encoded.len() as u64)?;
         let mut events = interrupts::connect_doorbells(&vm, config.kicks)?;
         events.extend(interrupts::connect_calls(&vm, config.calls)?);
         let vcpus = (0..vcpu_count)
@@ -88,6 +91,7 @@ impl Machine {
             exit_counters: vcpus.iter().filter_map(Vcpu::exit_counter).collect(),
             vcpus: Mutex::new(vcpus.into_iter().map(Some).collect()),
             vcpu_count,
+            returnable: ReturnableMemory::new(memory_file, layout.free_start..layout.heap),
             stopper: Stopper(Arc::new(StopState {
                 requested: AtomicBool::new(false),
                 running: Mutex::new(Vec::new()),
@@ -124,7 +128,7 @@ impl Machine {
             return VcpuEnd::Failed(format!("vCPU {index} does not exist or has run already"));
         };
         let registration = self.stopper.register(&mut vcpu);
-        let end = vcpu.run(&self.stopper.0.requested, log);
+        let end = vcpu.run(&self.stopper.0.requested, &self.returnable, log);
         self.stopper.unregister(registration);
         end
     }
@@ -203,7 +207,6 @@ fn write_header(
     vm: &VmFd,
     memory: &GuestMemoryMmap,
     layout: &Layout,
-    vcpus: u16,
     boot_info_length: u64,
 ) -> Result<(), Error> {
     let clock = vm.get_clock().map_err(Error::kvm("read the guest's clock"))?.clock;
@@ -215,7 +218,6 @@ fn write_header(
         boot_info_length,
         heap_address: layout.heap,
         heap_length: layout.end - layout.heap,
-        vcpus: vcpus.into(),
         realtime_offset_nanoseconds: realtime.wrapping_sub(clock),
     };
     memory.write_slice(header.as_bytes(), GuestAddress(BOOT_HEADER_ADDRESS)).map_err(Error::memory)

@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use guest_abi::kvm::{BOOT_PAGE_TABLES, HALT_PORT, LOG_PORT, PANIC_PORT, stack_top};
+use guest_abi::kvm::{
+    BACKTRACE_PORT, BOOT_PAGE_TABLES, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT, stack_top,
+};
 use kvm_bindings::{KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_segment};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 
-use crate::{config::Error, cpuid, exits::ExitCounter};
+use crate::{config::Error, cpuid, exits::ExitCounter, released::ReturnableMemory, symbols};
 
 /// Longest line of the emergency log that is kept.
 const MAX_LOG_LINE: usize = 1024;
@@ -58,8 +60,14 @@ impl Vcpu {
         &raw mut self.fd.get_kvm_run().immediate_exit
     }
 
-    /// Runs it until it ends, `stop` is set, or it cannot go on. Log lines go to `log`.
-    pub fn run(&mut self, stop: &AtomicBool, log: &dyn Fn(&str)) -> VcpuEnd {
+    /// Runs it until it ends, `stop` is set, or it cannot go on. Log lines go to `log`, and what the
+    /// guest gives back to `memory`.
+    pub fn run(
+        &mut self,
+        stop: &AtomicBool,
+        memory: &ReturnableMemory,
+        log: &dyn Fn(&str),
+    ) -> VcpuEnd {
         let mut line = Vec::new();
         loop {
             if stop.load(Ordering::SeqCst) {
@@ -67,6 +75,12 @@ impl Vcpu {
             }
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(LOG_PORT, bytes)) => collect_lines(&mut line, bytes, log),
+                Ok(VcpuExit::IoOut(RELEASE_PORT, request)) => {
+                    if let Err(reason) = memory.release(request) {
+                        return VcpuEnd::Failed(reason);
+                    }
+                }
+                Ok(VcpuExit::IoOut(BACKTRACE_PORT, address)) => log(&symbols::describe(address)),
                 Ok(VcpuExit::IoOut(HALT_PORT, _)) => return VcpuEnd::Halted,
                 Ok(VcpuExit::IoOut(PANIC_PORT, _)) => return VcpuEnd::Panicked,
                 Ok(VcpuExit::Intr) => {}

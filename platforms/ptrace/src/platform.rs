@@ -130,14 +130,20 @@ impl PtracePlatform {
         context: &mut UserContext,
         deadline: u64,
     ) -> Trap {
+        let start = clock::monotonic();
+        if deadline <= start {
+            return Trap::Interrupted;
+        }
         if let Err(trap) = thread.load(context) {
             return trap;
         }
         let tid = thread.tid();
-        executor.in_user_mode(process.leader(), tid, deadline, || {
+        let trap = executor.in_user_mode(process.leader(), tid, deadline, || {
             self.spaces.keeper().watch(deadline);
             thread.run(&mut context.registers)
-        })
+        });
+        context.user_nanoseconds = clock::monotonic().saturating_sub(start);
+        trap
     }
 
     /// Time of a resume under PTRACE_SYSEMU and the stop that follows, without any register
@@ -237,6 +243,7 @@ impl Platform for PtracePlatform {
         context: &mut UserContext,
         deadline: Option<u64>,
     ) -> Trap {
+        context.user_nanoseconds = 0;
         let Some((slot, process)) = self.executor(executor).zip(self.spaces.get(space)) else {
             return Trap::Lost;
         };

@@ -93,7 +93,12 @@ impl Executors {
         let executors = Self::start(machine.vcpu_count(), stop, move |vcpu| {
             match machine.run_vcpu(vcpu, &|line| report(line)) {
                 VcpuEnd::Halted | VcpuEnd::Stopped => {}
-                VcpuEnd::Panicked => machine.stopper().stop(),
+                VcpuEnd::Panicked => {
+                    let build = platform_kvm::build_id();
+                    let build = build.as_deref().unwrap_or("unknown");
+                    report(&format!("the sentry panicked; its image has build id {build}"));
+                    machine.stopper().stop();
+                }
                 VcpuEnd::Failed(reason) => {
                     report(&format!("vCPU {vcpu} stopped: {reason}"));
                     machine.stopper().stop();
@@ -129,6 +134,11 @@ impl Executors {
     /// Readable as soon as one of them has ended.
     pub const fn ended(&self) -> &Doorbell {
         &self.ended
+    }
+
+    /// What they are on the kvm platform.
+    pub fn machine(&self) -> Option<Arc<Machine>> {
+        self.machine.clone()
     }
 
     /// VM exits so far; none without a machine that counts them.

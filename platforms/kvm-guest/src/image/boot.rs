@@ -20,7 +20,8 @@ use sentry::{
 use spin::Once;
 
 use super::{
-    apic, clock, descriptors, extended, heap, per_cpu, platform::KvmPlatform, ports, processor,
+    address_spaces, apic, clock, descriptors, extended, heap, per_cpu, platform::KvmPlatform,
+    ports, processor,
 };
 
 /// The kernel, once the first vCPU has made it.
@@ -43,6 +44,9 @@ extern "C" fn start(index: u16) -> ! {
         descriptors::load(own);
         processor::initialise();
         processor::set_kernel_gs(own as u64);
+    }
+    if processor::has_pcid() {
+        address_spaces::use_identifiers();
     }
     extended::initialise();
     apic::initialise();

@@ -1,5 +1,6 @@
 //! The image: what runs from the entry point on. Read `boot` first, then `entry`, then `platform`.
 
+mod address_spaces;
 mod apic;
 mod boot;
 mod clock;

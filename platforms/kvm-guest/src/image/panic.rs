@@ -43,7 +43,7 @@ pub fn backtrace(mut frame: u64) {
             let frame = frame as *const u64;
             (frame.read(), frame.add(1).read())
         };
-        ports::log(&format!("  at {address:#x}"));
+        ports::log_code_address(address);
         if next <= frame {
             return;
         }

@@ -10,7 +10,7 @@ use core::{
 use guest_abi::kvm::MAX_VCPUS;
 use sentry::platform::{ExtendedState, Registers};
 
-use super::descriptors::Descriptors;
+use super::{address_spaces::KeptSpaces, descriptors::Descriptors};
 
 /// State of one vCPU. The entry code knows the offsets of the first fields.
 #[repr(C, align(64))]
@@ -82,6 +82,8 @@ pub struct Own {
     pub extended_owner: Option<ExtendedState>,
     /// CLOCK_MONOTONIC in nanoseconds at which the timer fires; `u64::MAX` if it is not set.
     pub timer_deadline: u64,
+    /// Address spaces whose translations it keeps.
+    pub spaces: KeptSpaces,
 }
 
 // SAFETY: shared fields are atomics; `own` and what precedes `descriptors` is touched only by the
@@ -110,7 +112,11 @@ const EMPTY: PerCpu = PerCpu {
     has_fsgsbase: 0,
     index: 0,
     descriptors: Descriptors::EMPTY,
-    own: UnsafeCell::new(Own { extended_owner: None, timer_deadline: u64::MAX }),
+    own: UnsafeCell::new(Own {
+        extended_owner: None,
+        timer_deadline: u64::MAX,
+        spaces: KeptSpaces::NONE,
+    }),
     interrupt_pending: AtomicBool::new(false),
     mode: AtomicU8::new(Mode::Sentry as u8),
     flush_pending: AtomicBool::new(false),

@@ -12,14 +12,9 @@ use sentry::{
         UserContext,
     },
 };
-use x86_64::{
-    PhysAddr,
-    registers::control::{Cr3, Cr3Flags},
-    structures::paging::PhysFrame,
-};
 
 use super::{
-    apic, clock, entry, extended, idle,
+    address_spaces, apic, clock, entry, extended, idle,
     per_cpu::{self, Mode},
     ports, processor, shootdown, trap,
 };
@@ -68,8 +63,10 @@ impl Platform for KvmPlatform {
 
     fn destroy_address_space(&self, space: AddressSpaceId) {
         if per_cpu::current().loaded_root.load(Ordering::Relaxed) == space.0 {
-            load_root(kvm::BOOT_PAGE_TABLES);
+            address_spaces::load(kvm::BOOT_PAGE_TABLES);
         }
+        // The frame of the root may become another space's.
+        address_spaces::advance(space.0);
     }
 
     /// Nothing to do: a processor caches no absent entries, and a fault on an entry that has gained
@@ -92,9 +89,10 @@ impl Platform for KvmPlatform {
         deadline: Option<u64>,
     ) -> Trap {
         let own = per_cpu::current();
+        context.user_nanoseconds = 0;
         // First of all: when this returns, the space is the one that is loaded.
         if own.loaded_root.load(Ordering::Relaxed) != space.0 {
-            load_root(space.0);
+            address_spaces::load(space.0);
         }
         if !trap::prepare(&mut context.registers) {
             return Trap::Exception(Exception::GeneralProtection);
@@ -114,10 +112,13 @@ impl Platform for KvmPlatform {
             return Trap::Interrupted;
         }
         shootdown::drop_if_requested(own);
+        let entered = clock::counter();
         // SAFETY: interrupts are off in ring 0, the registers outlive the call, and `prepare` has
         // judged RIP and RFLAGS.
         let kind = unsafe { entry::enter_user(&raw mut context.registers) };
         own.set_mode(Mode::Sentry);
+        context.user_nanoseconds =
+            clock::duration_nanoseconds(clock::counter().saturating_sub(entered));
         if kind == entry::TRAP_SYSCALL {
             return Trap::Syscall;
         }
@@ -146,7 +147,7 @@ impl Platform for KvmPlatform {
 
     fn leave_address_space(&self, _executor: ExecutorId) {
         if per_cpu::current().loaded_root.load(Ordering::Relaxed) != kvm::BOOT_PAGE_TABLES {
-            load_root(kvm::BOOT_PAGE_TABLES);
+            address_spaces::load(kvm::BOOT_PAGE_TABLES);
         }
     }
 
@@ -176,11 +177,10 @@ impl Platform for KvmPlatform {
         }
     }
 
-    /// The host takes pages back by itself under pressure; it is told of none yet, so they must be
-    /// zero when used again.
     fn release_frames(&self, first: Frame, count: usize) {
-        // A range of frames always lies in memory; there is nothing to report if not.
-        drop(self.memory.zero(first.address(), count * sentry::memory::PAGE_SIZE));
+        if let Ok(count) = u32::try_from(count) {
+            ports::release_frames(first.0, count);
+        }
     }
 
     fn emergency_log(&self, line: &str) {
@@ -192,15 +192,6 @@ impl Platform for KvmPlatform {
             self.interrupt(ExecutorId(index));
         }
     }
-}
-
-fn load_root(root: u64) {
-    // First the name: who changes a page table and does not see it here has changed it before the
-    // processor may walk it.
-    per_cpu::current().loaded_root.store(root, Ordering::SeqCst);
-    let frame = PhysFrame::containing_address(PhysAddr::new_truncate(root));
-    // SAFETY: every root maps the sentry in its upper half.
-    unsafe { Cr3::write(frame, Cr3Flags::empty()) };
 }
 
 /// Sets the timer to `deadline` (CLOCK_MONOTONIC, nanoseconds), unless it fires earlier anyway. One

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use guest_abi::kvm::{HALT_PORT, LOG_PORT, PANIC_PORT};
+use guest_abi::kvm::{BACKTRACE_PORT, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT};
 
 /// Writes one byte to `port`: an exit to the VMM.
 pub fn write(port: u16, value: u8) {
@@ -25,6 +25,31 @@ fn write_string(bytes: &[u8]) {
             inout("rsi") bytes.as_ptr() => _,
             inout("rcx") bytes.len() => _,
             options(readonly, nostack),
+        );
+    }
+}
+
+/// Gives `count` frames from frame number `first` back to the host; they are zero from now on.
+pub fn release_frames(first: u32, count: u32) {
+    write_words(RELEASE_PORT, [first, count]);
+}
+
+/// Adds a line with `address`, and its symbol, to the VMM's log.
+pub fn log_code_address(address: u64) {
+    write_words(BACKTRACE_PORT, [address as u32, (address >> 32) as u32]);
+}
+
+/// One exit with both words.
+fn write_words(port: u16, words: [u32; 2]) {
+    // SAFETY: REP OUTSD reads exactly `words`. To the compiler it may change any memory, as the host
+    // does when it takes frames back.
+    unsafe {
+        asm!(
+            "rep outsd",
+            in("dx") port,
+            inout("rsi") words.as_ptr() => _,
+            inout("rcx") words.len() => _,
+            options(nostack),
         );
     }
 }

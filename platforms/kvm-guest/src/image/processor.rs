@@ -28,6 +28,11 @@ pub fn has_fsgsbase() -> bool {
     __cpuid_count(7, 0).ebx & 1 != 0
 }
 
+/// Whether process-context identifiers exist.
+pub fn has_pcid() -> bool {
+    __cpuid(1).ecx & 1 << 17 != 0
+}
+
 /// Turns on what protects ring 0, where the processor has it, and what ring 3 may use.
 pub fn initialise() {
     let extended = __cpuid_count(7, 0);
@@ -37,6 +42,7 @@ pub fn initialise() {
         (extended.ebx & 1 << 20 != 0, Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION),
         (extended.ecx & 1 << 2 != 0, Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION),
         (__cpuid(1).edx & 1 << 13 != 0, Cr4Flags::PAGE_GLOBAL),
+        (has_pcid(), Cr4Flags::PCID),
     ];
     // SAFETY: write protection and the protections above only forbid what the sentry never does:
     // writing read-only pages, and touching user pages through user addresses.

@@ -1,15 +1,16 @@
 //! Dropping stale translations on all vCPUs.
 //!
-//! A vCPU has translations of the one address space in its CR3. Before it enters ring 3 it drops
-//! them if asked to; if it is in ring 3 already, it is interrupted and waited for. Ring 0 reaches
+//! A vCPU uses translations of the one address space in its CR3. Before it enters ring 3 it drops
+//! them if asked to; if it is in ring 3 already, it is interrupted and waited for. What it keeps of
+//! other spaces it looks at when it comes back to them (see [`address_spaces`]). Ring 0 reaches
 //! user memory through the direct map only, so a vCPU in ring 0 need not be waited for.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use x86_64::{VirtAddr, instructions::tlb};
 
 use super::{
-    apic,
+    address_spaces, apic,
     per_cpu::{self, PerCpu},
 };
 
@@ -19,11 +20,12 @@ const MAX_SINGLE_PAGES: usize = 32;
 /// Drops translations of `pages` pages from `address` in the space with page table `root`, on all
 /// `vcpus` vCPUs. When it returns no ring-3 code uses them.
 pub fn drop_translations(vcpus: u16, root: u64, address: u64, pages: usize) {
-    // The entries were changed before other vCPUs' roots are looked at.
-    fence(Ordering::SeqCst);
+    // The entries were changed before other vCPUs' roots are looked at: this is a barrier too.
+    let before = address_spaces::advance(root);
     let own = per_cpu::current();
     if own.loaded_root.load(Ordering::Relaxed) == root {
         drop_own(address, pages);
+        address_spaces::follow(root, before);
     }
     let others = (0..vcpus).filter(|index| *index != own.index).filter_map(per_cpu::get);
     for other in others.clone() {
@@ -36,7 +38,7 @@ pub fn drop_translations(vcpus: u16, root: u64, address: u64, pages: usize) {
 
 fn drop_own(address: u64, pages: usize) {
     if pages > MAX_SINGLE_PAGES {
-        tlb::flush_all();
+        address_spaces::drop_current();
         return;
     }
     for page in (address..).step_by(4096).take(pages) {
@@ -67,6 +69,6 @@ fn wait(other: &PerCpu, root: u64) {
 pub fn drop_if_requested(own: &PerCpu) {
     if own.flush_pending.load(Ordering::SeqCst) {
         own.flush_pending.store(false, Ordering::SeqCst);
-        tlb::flush_all();
+        address_spaces::drop_current();
     }
 }

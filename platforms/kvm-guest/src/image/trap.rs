@@ -91,7 +91,7 @@ pub extern "C" fn handle_kernel_trap(frame: &KernelTrapFrame) {
 #[expect(clippy::panic, reason = "a fault of the sentry itself ends this sandbox, with a report")]
 fn die(vector: u64, frame: &KernelTrapFrame) -> ! {
     super::ports::log("fault in ring 0; stack of the fault:");
-    super::ports::log(&alloc::format!("  at {:#x}", frame.rip));
+    super::ports::log_code_address(frame.rip);
     backtrace(frame_pointer_of(frame));
     panic!(
         "vector {vector}, error {:#x}, rip {:#x}, rsp {:#x}, cr2 {:#x}",
