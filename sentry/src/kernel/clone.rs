@@ -207,7 +207,11 @@ impl Current {
             mm: if has(CloneFlags::VM) { self.mm.clone() } else { self.mm.fork()? },
             files: if has(CloneFlags::FILES) { self.files.clone() } else { self.files.duplicate() },
             fs: if has(CloneFlags::FS) { self.fs.clone() } else { self.fs.duplicate() },
-            context: UserContext { registers, extended: self.context.extended.duplicate() },
+            context: UserContext {
+                registers,
+                extended: self.context.extended.duplicate(),
+                user_nanoseconds: 0,
+            },
         })
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     errno::Errno,
     mm::Fault,
-    platform::{Access, Exception, Trap},
+    platform::{Access, Exception, ExecutorId, Trap},
     syscalls,
 };
 
@@ -26,13 +26,20 @@ pub(super) async fn run(current: Current) {
 
 async fn live(mut current: Current) {
     while current.ending.is_none() {
-        current.kernel.freezer.thawed().await;
         if current.task.has_deliverable_signal() {
             current.deliver_signals().await;
             continue;
         }
         match current.run_user() {
-            Trap::Syscall => current.serve_call().await,
+            Trap::Syscall if current.kernel.boot_info().strace => {
+                Box::pin(current.serve_traced_call()).await;
+            }
+            Trap::Syscall => {
+                if !current.try_serve_call() {
+                    let result = syscalls::dispatch(&mut current).await;
+                    current.complete_call(result);
+                }
+            }
             Trap::PageFault { address, access } => current.serve_fault(address, access).await,
             Trap::Exception(exception) => current.raise(exception),
             Trap::Interrupted => current.give_way().await,
@@ -59,63 +66,55 @@ impl Current {
     /// interrupts it; what came before is seen here.
     fn run_user(&mut self) -> Trap {
         let executor = self.task.runnable.executor();
-        self.kernel.scheduler.set_activity(executor, Activity::User);
-        let start = self.kernel.platform.monotonic_nanoseconds();
-        let slice_end = self.slice_end(start);
-        let kernel = &self.kernel;
-        let deadline = earliest(kernel.timers.next_deadline(), slice_end);
-        let due = deadline.is_some_and(|deadline| deadline <= start);
-        let stays = due || self.task.has_deliverable_signal() || kernel.freezer.is_frozen();
-        let trap = if stays {
+        let kernel = &*self.kernel;
+        kernel.scheduler.set_activity(executor, Activity::User);
+        let trap = if must_stay(kernel, &self.task, executor, &mut self.slice_end) {
             Trap::Interrupted
         } else {
+            let deadline = earliest(kernel.timers.next_deadline(), self.slice_end);
             let trap =
                 kernel.platform.run_user(executor, self.mm.space(), &mut self.context, deadline);
             kernel.loaded_spaces.note(executor, &self.mm);
+            self.task.accounting.add_user(self.context.user_nanoseconds);
             trap
         };
-        let end = kernel.platform.monotonic_nanoseconds();
-        self.task.accounting.add_user(end.saturating_sub(start));
         kernel.scheduler.set_activity(executor, Activity::Kernel);
         trap
     }
 
-    /// When to give way: a time slice after others were first seen to wait.
-    fn slice_end(&mut self, now: u64) -> Option<u64> {
-        let executor = self.task.runnable.executor();
-        if !self.kernel.scheduler.has_others(executor) {
-            self.slice_end = None;
-        } else if self.kernel.scheduler.idle_executor().is_some() {
-            return Some(now);
-        } else if self.slice_end.is_none() {
-            self.slice_end = Some(now + TIME_SLICE);
-        }
-        self.slice_end
+    /// Serves the call at once if that takes no waiting, or if seccomp(2) forbids it. A call that is
+    /// left to others has been judged.
+    fn try_serve_call(&mut self) -> bool {
+        let judgement = self.judge_call().map(Ok);
+        let Some(result) = judgement.or_else(|| syscalls::try_dispatch(self)) else { return false };
+        self.complete_call(result);
+        true
     }
 
-    async fn serve_call(&mut self) {
-        let call = if self.kernel.boot_info().strace {
-            Some(Box::pin(self.describe_call()).await)
-        } else {
-            None
-        };
+    async fn serve_traced_call(&mut self) {
+        let call = self.describe_call().await;
         let result = match self.judge_call() {
             None => syscalls::dispatch(self).await,
             Some(value) => Ok(value),
         };
-        if let Some(call) = call {
-            self.trace_call(&call, result);
-        }
-        self.restart_deadline =
-            self.restart_deadline.filter(|_| result == Err(Errno::ERESTART_RESTARTBLOCK));
-        let value = match result {
-            Ok(value) => value,
+        self.trace_call(&call, result);
+        self.complete_call(result);
+    }
+
+    /// Hands `result` to user code.
+    fn complete_call(&mut self, result: syscalls::SyscallResult) {
+        self.context.registers.rax = match result {
+            Ok(value) => {
+                self.restart_deadline = None;
+                value
+            }
             Err(errno) => {
+                self.restart_deadline =
+                    self.restart_deadline.filter(|_| errno == Errno::ERESTART_RESTARTBLOCK);
                 self.interrupted_call = errno.is_restart().then_some(errno);
                 errno.return_value()
             }
         };
-        self.context.registers.rax = value;
         self.finish_call(result.err());
     }
 
@@ -164,6 +163,7 @@ impl Current {
     /// The executor was interrupted or the time slice is over: lets timers, drivers and other
     /// tasks go first, and moves to an idle executor if there is one and others wait here.
     async fn give_way(&mut self) {
+        self.kernel.freezer.thawed().await;
         executor::poll_events(&self.kernel);
         let executor = self.task.runnable.executor();
         if !self.kernel.scheduler.has_others(executor) {
@@ -183,6 +183,29 @@ impl Current {
         let executor = self.task.runnable.executor();
         self.kernel.platform.save_extended_state(executor, &mut self.context);
     }
+}
+
+/// Whether `task` has something to do before it may run user code on `executor`: a signal, a pause,
+/// or others to let go first. Those who wait here move its end of slice to a time slice after they
+/// were first seen; if they could run elsewhere, it gives way at once and lets itself be moved.
+fn must_stay(
+    kernel: &Kernel,
+    task: &Task,
+    executor: ExecutorId,
+    slice_end: &mut Option<u64>,
+) -> bool {
+    if task.has_deliverable_signal() || kernel.freezer.is_frozen() {
+        return true;
+    }
+    if !kernel.scheduler.has_others(executor) {
+        *slice_end = None;
+        return false;
+    }
+    if kernel.scheduler.idle_executor().is_some() {
+        return true;
+    }
+    let now = kernel.platform.monotonic_nanoseconds();
+    *slice_end.get_or_insert(now + TIME_SLICE) <= now
 }
 
 fn earliest(one: Option<u64>, other: Option<u64>) -> Option<u64> {

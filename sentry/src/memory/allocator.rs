@@ -48,6 +48,8 @@ pub trait Reclaim: Send + Sync {
 /// All frames of sandbox memory.
 pub struct FrameAllocator {
     platform: PlatformRef,
+    /// The platform's, within reach of every page walk.
+    memory: PhysicalMemory,
     /// Per frame: number of references, and [`USED`].
     states: Vec<AtomicU32>,
     buddy: SpinMutex<Buddy>,
@@ -79,14 +81,15 @@ impl FrameAllocator {
             used_free: AtomicUsize::new(0),
             unreleasable: AtomicUsize::new(0),
             reclaimers: SpinMutex::new(VecDeque::new()),
+            memory: platform.memory().clone(),
             platform,
         })
     }
 
     /// The memory the frames are in.
     #[inline]
-    pub fn memory(&self) -> &PhysicalMemory {
-        self.platform.memory()
+    pub const fn memory(&self) -> &PhysicalMemory {
+        &self.memory
     }
 
     /// Number of frames in all, free or not.

@@ -37,7 +37,7 @@ impl Region {
     ///
     /// # Safety
     /// The memory must stay mapped readable and writable for as long as any copy of the region is
-    /// used, be page aligned, and belong to no Rust object.
+    /// used, be page aligned in both respects, and belong to no Rust object.
     pub const unsafe fn new(base: u64, length: usize, pointer: NonNull<u8>) -> Self {
         Self { base, length, pointer }
     }
@@ -52,10 +52,26 @@ impl Region {
         self.length
     }
 
+    /// The word at physical `address`, if it lies in the region and is aligned.
+    #[inline]
+    pub fn atomic_u64(&self, address: u64) -> Option<&AtomicU64> {
+        self.atomic(address)
+    }
+
+    /// The atomic of type `T` at physical `address`, if it lies in the region and is aligned.
+    #[inline]
+    fn atomic<T: Atomic>(&self, address: u64) -> Option<&T> {
+        let pointer = self.pointer(address, size_of::<T>())?.cast::<T>();
+        // SAFETY: inside the mapping, which is page aligned as its physical address is; all access
+        // through a reference is atomic.
+        address.is_multiple_of(size_of::<T>() as u64).then(|| unsafe { &*pointer })
+    }
+
     /// Pointer to `length` bytes at physical `address`, if they all lie in the region.
     #[inline]
     fn pointer(&self, address: u64, length: usize) -> Option<*mut u8> {
-        let offset = usize::try_from(address.checked_sub(self.base)?).ok()?;
+        // An address below the base becomes one far above the end.
+        let offset = usize::try_from(address.wrapping_sub(self.base)).ok()?;
         if offset > self.length || length > self.length - offset {
             return None;
         }
@@ -67,26 +83,38 @@ impl Region {
 /// All physical memory of the sandbox: sandbox memory first, then the device windows.
 #[derive(Clone, Debug)]
 pub struct PhysicalMemory {
-    regions: SmallVec<[Region; 8]>,
+    ram: Region,
+    windows: SmallVec<[Region; 8]>,
 }
 
 impl PhysicalMemory {
     /// Memory made of sandbox memory `ram` and the device `windows`.
     pub fn new(ram: Region, windows: impl IntoIterator<Item = Region>) -> Self {
-        let mut regions = SmallVec::new();
-        regions.push(ram);
-        regions.extend(windows);
-        Self { regions }
+        Self { ram, windows: windows.into_iter().collect() }
+    }
+
+    /// Sandbox memory alone: what frames and page tables are in.
+    #[inline]
+    pub const fn ram(&self) -> Region {
+        self.ram
     }
 
     /// Size of sandbox memory in bytes.
     pub fn ram_size(&self) -> usize {
-        self.regions[0].length
+        self.ram.length
     }
 
     #[inline]
     fn pointer(&self, address: u64, length: usize) -> Result<*mut u8, OutOfRange> {
-        self.regions.iter().find_map(|region| region.pointer(address, length)).ok_or(OutOfRange)
+        match self.ram.pointer(address, length) {
+            Some(pointer) => Ok(pointer),
+            None => self.window_pointer(address, length),
+        }
+    }
+
+    #[cold]
+    fn window_pointer(&self, address: u64, length: usize) -> Result<*mut u8, OutOfRange> {
+        self.windows.iter().find_map(|region| region.pointer(address, length)).ok_or(OutOfRange)
     }
 
     /// Copies physical memory from `address` into `destination`.
@@ -136,9 +164,14 @@ impl PhysicalMemory {
     }
 }
 
+/// Types through which memory may be shared: any bits are valid, and all access is atomic.
+trait Atomic {}
+
 /// Defines an accessor of an aligned atomic in physical memory.
 macro_rules! atomic_accessor {
     ($name:ident, $type:ty) => {
+        impl Atomic for $type {}
+
         impl PhysicalMemory {
             /// The atomic at physical `address`, shared with whoever else maps the memory.
             ///
@@ -146,13 +179,8 @@ macro_rules! atomic_accessor {
             /// [`OutOfRange`] if it lies outside or is not naturally aligned.
             #[inline]
             pub fn $name(&self, address: u64) -> Result<&$type, OutOfRange> {
-                let pointer = self.pointer(address, size_of::<$type>())?.cast::<$type>();
-                if !pointer.is_aligned() {
-                    return Err(OutOfRange);
-                }
-                // SAFETY: valid, aligned, and mapped for as long as `self` is; all access to it
-                // through a reference is atomic.
-                Ok(unsafe { &*pointer })
+                let in_window = || self.windows.iter().find_map(|window| window.atomic(address));
+                self.ram.atomic(address).or_else(in_window).ok_or(OutOfRange)
             }
         }
     };

@@ -20,19 +20,28 @@ pub enum FutexKey {
 }
 
 impl Mm {
-    /// The key of the word at `address`; with `private` no other address space is to find it.
+    /// The key of the word at `address` for tasks of this address space alone.
     ///
     /// # Errors
-    /// EINVAL if it is misaligned, EFAULT if nothing is mapped there.
-    pub async fn futex_key(&self, address: UserAddress, private: bool) -> Result<FutexKey> {
+    /// EINVAL if it is misaligned, EFAULT if nothing can be mapped there.
+    pub fn private_futex_key(&self, address: UserAddress) -> Result<FutexKey> {
         if !address.0.is_multiple_of(4) {
             return Err(Errno::EINVAL);
         }
         if address.0 >= self.address_limit() {
             return Err(Errno::EFAULT);
         }
+        Ok(FutexKey::Private(self.space(), address.0))
+    }
+
+    /// The key of the word at `address`; with `private` no other address space is to find it.
+    ///
+    /// # Errors
+    /// EINVAL if it is misaligned, EFAULT if nothing is mapped there.
+    pub async fn futex_key(&self, address: UserAddress, private: bool) -> Result<FutexKey> {
+        let key = self.private_futex_key(address)?;
         if private {
-            return Ok(FutexKey::Private(self.space(), address.0));
+            return Ok(key);
         }
         loop {
             if let Some(key) = self.mapped_key(address) {

@@ -75,8 +75,9 @@ impl<'a> UserBuffers<'a> {
 
     /// One buffer of `length` bytes at `address`, cut to [`MAX_TRANSFER`].
     pub fn single(mm: &'a Mm, address: UserAddress, length: usize) -> Self {
-        let length = length.min(MAX_TRANSFER) as u64;
-        Self::new(mm, smallvec![IoVector { base: address.0, length }])
+        let remaining = length.min(MAX_TRANSFER);
+        let iovec = IoVector { base: address.0, length: remaining as u64 };
+        Self { mm, iovecs: smallvec![iovec], current: 0, remaining }
     }
 
     /// Goes through up to `length` bytes from the front; see [`Mm::copy_some`].

@@ -89,6 +89,8 @@ pub struct UserContext {
     pub registers: Registers,
     /// Vector state.
     pub extended: ExtendedState,
+    /// How long user code ran in the last [`super::Platform::run_user`], in nanoseconds.
+    pub user_nanoseconds: u64,
 }
 
 impl UserContext {
@@ -97,6 +99,7 @@ impl UserContext {
         Self {
             registers: Registers::default(),
             extended: ExtendedState::initial(extended_state_size),
+            user_nanoseconds: 0,
         }
     }
 }

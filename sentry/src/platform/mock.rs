@@ -167,10 +167,13 @@ impl Platform for MockPlatform {
         context: &mut UserContext,
         _deadline: Option<u64>,
     ) -> Trap {
-        match &mut *self.user_code.lock() {
+        let start = self.now.load(Ordering::Relaxed);
+        let trap = match &mut *self.user_code.lock() {
             Some(code) => code(space, context),
             None => Trap::Interrupted,
-        }
+        };
+        context.user_nanoseconds = self.now.load(Ordering::Relaxed) - start;
+        trap
     }
 
     fn save_extended_state(&self, _executor: ExecutorId, _context: &mut UserContext) {}

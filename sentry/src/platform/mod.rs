@@ -108,6 +108,8 @@ pub trait Platform: Send + Sync {
 
     /// Runs user code on the calling executor until it traps, is interrupted, uses up the
     /// platform's time slice (about 10 ms), or CLOCK_MONOTONIC reaches `deadline` (nanoseconds).
+    /// Notes in `context` how long user code ran.
+    ///
     /// May return [`Trap::Interrupted`] at any time without cause. When it returns, `space` is the
     /// one that the executor last ran user code in, however short its stay.
     fn run_user(

@@ -19,7 +19,29 @@ const WAKE_OP: u32 = 5;
 const WAIT_BITSET: u32 = 9;
 const WAKE_BITSET: u32 = 10;
 const PRIVATE: u32 = 128;
+const WAKE_PRIVATE: u32 = WAKE | PRIVATE;
+const WAKE_BITSET_PRIVATE: u32 = WAKE_BITSET | PRIVATE;
 const CLOCK_REALTIME: u32 = 256;
+
+/// [`futex`] where it takes no waiting: the wake-ups of words that only this process uses.
+pub fn try_futex(
+    current: &mut Current,
+    address: UserAddress,
+    operation: u32,
+    value: u32,
+    _timeout: u64,
+    _address2: UserAddress,
+    value3: u32,
+) -> Option<SyscallResult> {
+    let mask = match operation {
+        WAKE_PRIVATE => MATCH_ANY,
+        WAKE_BITSET_PRIVATE if value3 != 0 => value3,
+        _ => return None,
+    };
+    let count = usize::try_from(value.cast_signed()).unwrap_or(0).max(1);
+    let key = current.mm.private_futex_key(address);
+    Some(key.map(|key| current.kernel.futexes.wake(&key, count, mask) as u64))
+}
 
 /// futex(2). `timeout` is a number for the operations that take a second count.
 pub async fn futex(

@@ -20,7 +20,7 @@ pub mod time;
 
 pub use arguments::{ArgumentKind, FileDescriptor, FromArgument, Names};
 pub use linux_calls::{LINUX_CALLS, name_of};
-pub use table::{SYSCALLS, Support, Syscall, dispatch};
+pub use table::{SYSCALLS, Support, Syscall, dispatch, try_dispatch};
 
 use crate::errno::Result;
 

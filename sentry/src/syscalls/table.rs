@@ -8,7 +8,9 @@
 //!
 //! where SHOWN is a constant of [`super::shown_as`], by which the trace shows the argument, and
 //! KIND is `sync` (never waits), `async`, or `boxed` (waits, and is rare or large: its future
-//! is put on the heap, so that it does not make every task's future larger). Handlers take
+//! is put on the heap, so that it does not make every task's future larger). `tried(ATTEMPT)` is
+//! `async` with a function before it that answers, without any future, what needs no waiting: it
+//! returns `None` and has done nothing if the handler is to do all. Handlers and attempts take
 //! `&mut Current` and the typed arguments. Numbers: arch/x86/entry/syscalls/syscall_64.tbl.
 
 use alloc::boxed::Box;
@@ -44,7 +46,23 @@ pub struct Syscall {
     pub note: &'static str,
 }
 
+macro_rules! attempt {
+    (sync, $handler:path, $current:ident $(, $argument:expr)*) => {
+        Some($handler($current $(, $argument)*))
+    };
+    (tried($attempt:path), $handler:path, $current:ident $(, $argument:expr)*) => {
+        $attempt($current $(, $argument)*)
+    };
+    ($kind:ident, $handler:path, $current:ident $(, $argument:expr)*) => {{
+        $(let _ = $argument;)*
+        None
+    }};
+}
+
 macro_rules! call {
+    (tried($attempt:path), $handler:path, $current:ident $(, $argument:expr)*) => {
+        $handler($current $(, $argument)*).await
+    };
     (sync, $handler:path, $current:ident $(, $argument:expr)*) => {
         $handler($current $(, $argument)*)
     };
@@ -68,7 +86,7 @@ macro_rules! kind {
 macro_rules! syscall_table {
     ($(
         $number:literal $name:ident ( $($argument:ident : $type:ty $(as $shown:ident)?),* )
-            => $kind:ident $handler:path, $support:ident, $note:literal;
+            => $kind:ident $(($attempt:path))? $handler:path, $support:ident, $note:literal;
     )*) => {
         /// The table, by number.
         pub const SYSCALLS: &[Syscall] = &[$(
@@ -81,20 +99,37 @@ macro_rules! syscall_table {
             },
         )*];
 
-        /// Serves the system call that `current` trapped with.
-        ///
-        /// # Errors
-        /// ENOSYS if the table has no such call; else what its handler answers.
-        pub async fn dispatch(current: &mut Current) -> SyscallResult {
+        /// Serves the system call that `current` trapped with if that takes no waiting; `None`, and
+        /// nothing is done, if it may.
+        pub fn try_dispatch(current: &mut Current) -> Option<SyscallResult> {
             let registers = &current.context.registers;
-            let number = registers.original_rax;
+            let number = call_number(registers);
             let mut arguments = registers.syscall_arguments().into_iter();
             #[allow(unused_mut, unused_variables, reason = "some calls take no argument")]
             let mut next = move || arguments.next().unwrap_or_default();
             match number {
                 $($number => {
                     $(let $argument = <$type as FromArgument>::from_argument(next());)*
-                    call!($kind, $handler, current $(, $argument)*)
+                    attempt!($kind $(($attempt))?, $handler, current $(, $argument)*)
+                })*
+                _ => None,
+            }
+        }
+
+        /// Serves the system call that `current` trapped with.
+        ///
+        /// # Errors
+        /// ENOSYS if the table has no such call; else what its handler answers.
+        pub async fn dispatch(current: &mut Current) -> SyscallResult {
+            let registers = &current.context.registers;
+            let number = call_number(registers);
+            let mut arguments = registers.syscall_arguments().into_iter();
+            #[allow(unused_mut, unused_variables, reason = "some calls take no argument")]
+            let mut next = move || arguments.next().unwrap_or_default();
+            match number {
+                $($number => {
+                    $(let $argument = <$type as FromArgument>::from_argument(next());)*
+                    call!($kind $(($attempt))?, $handler, current $(, $argument)*)
                 })*
                 _ => {
                     current.kernel.note_unknown_call(number);
@@ -107,11 +142,17 @@ macro_rules! syscall_table {
 
 use crate::{
     mm::UserAddress,
+    platform::Registers,
     syscalls::{FileDescriptor, *},
 };
 
+/// The number of the call, which is an `int` to Linux too (arch/x86/entry/common.c, do_syscall_64).
+const fn call_number(registers: &Registers) -> u64 {
+    registers.original_rax as u32 as u64
+}
+
 syscall_table! {
-    0 read(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => async fs::read_write::read, Full, "";
+    0 read(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => tried(fs::read_write::try_read) fs::read_write::read, Full, "";
     1 write(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => async fs::read_write::write, Full, "";
     2 open(name: UserAddress as TEXT, flags: u32 as OPEN_FLAGS, mode: u32 as MODE) => boxed fs::open::open, Full, "";
     3 close(descriptor: FileDescriptor) => sync fs::open::close, Full, "";
@@ -128,7 +169,7 @@ syscall_table! {
     14 rt_sigprocmask(how: i32 as SIGNAL_MASK_CHANGE, set: UserAddress, old: UserAddress, size: usize) => async signal::action::rt_sigprocmask, Full, "";
     15 rt_sigreturn() => boxed signal::action::rt_sigreturn, Full, "";
     16 ioctl(descriptor: FileDescriptor, command: u32 as DEVICE_COMMAND, argument: u64) => async fs::io_control::ioctl, Partial, "what the file knows";
-    17 pread64(descriptor: FileDescriptor, buffer: UserAddress, count: usize, offset: i64) => async fs::read_write::pread64, Full, "";
+    17 pread64(descriptor: FileDescriptor, buffer: UserAddress, count: usize, offset: i64) => tried(fs::read_write::try_pread64) fs::read_write::pread64, Full, "";
     18 pwrite64(descriptor: FileDescriptor, buffer: UserAddress, count: usize, offset: i64) => async fs::read_write::pwrite64, Full, "";
     19 readv(descriptor: FileDescriptor, vectors: UserAddress, count: u64) => boxed fs::read_write::readv, Full, "";
     20 writev(descriptor: FileDescriptor, vectors: UserAddress, count: u64) => boxed fs::read_write::writev, Full, "";
@@ -285,7 +326,7 @@ syscall_table! {
     199 fremovexattr(descriptor: FileDescriptor, name: UserAddress as TEXT) => boxed fs::xattr::fremovexattr, Full, "";
     200 tkill(tid: i32, signal: i32 as SIGNAL) => sync signal::send::tkill, Full, "";
     201 time(result: UserAddress) => async time::clock::time, Full, "";
-    202 futex(address: UserAddress, operation: u32 as FUTEX_OPERATION, value: u32, timeout: u64, address2: UserAddress, value3: u32) => async futex::futex, Partial, "no priority inheritance";
+    202 futex(address: UserAddress, operation: u32 as FUTEX_OPERATION, value: u32, timeout: u64, address2: UserAddress, value3: u32) => tried(futex::try_futex) futex::futex, Partial, "no priority inheritance";
     203 sched_setaffinity(tid: i32, size: usize, mask: UserAddress) => boxed scheduling::sched_setaffinity, Partial, "stored, without effect";
     204 sched_getaffinity(tid: i32, size: usize, mask: UserAddress) => boxed scheduling::sched_getaffinity, Full, "";
     213 epoll_create(size: i32) => sync poll::epoll::epoll_create, Full, "";

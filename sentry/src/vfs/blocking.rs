@@ -116,6 +116,30 @@ impl Current {
         }
     }
 
+    /// As [`Self::read_file`], if that takes no waiting; `None`, and the position is where it was, if
+    /// it might.
+    pub fn read_at_once(
+        &self,
+        open: &OpenFile,
+        offset: Option<u64>,
+        destination: &mut dyn Destination,
+    ) -> Option<Result<usize>> {
+        let file = &*open.file;
+        if let Err(errno) = file.admit(self, false) {
+            return Some(Err(errno));
+        }
+        if !open.is_seekable() {
+            return settled(file.try_read(0, destination));
+        }
+        let Some(offset) = offset else {
+            let mut position = open.offset().lock();
+            let outcome = read_to_end(file, *position, destination)?;
+            *position = position.saturating_add(outcome.unwrap_or(0) as u64);
+            return Some(outcome);
+        };
+        read_to_end(file, offset, destination)
+    }
+
     /// Writes all of `source` to `open` at `offset`, or where its position is (and moves it), and
     /// as far as the file's flags ask for it (O_DSYNC, O_SYNC) also to where it is kept.
     ///
@@ -178,6 +202,35 @@ impl Current {
     pub fn note_broken_pipe(&self, file: &dyn File, errno: Errno) {
         if errno == Errno::EPIPE && file.signals_broken_pipe() {
             self.task.send_to_itself(Signal::PIPE);
+        }
+    }
+}
+
+/// What an attempt came to, unless it is to be made again.
+fn settled(attempt: TryResult<usize>) -> Option<Result<usize>> {
+    match attempt {
+        Ok(count) => Some(Ok(count)),
+        Err(TryError::Failed(errno)) => Some(Err(errno)),
+        Err(_) => None,
+    }
+}
+
+/// Fills `destination` from `offset` up to its end or the file's; `None` if something is missing.
+fn read_to_end(
+    file: &dyn File,
+    offset: u64,
+    destination: &mut dyn Destination,
+) -> Option<Result<usize>> {
+    let mut total = 0_usize;
+    loop {
+        match file.try_read(offset.saturating_add(total as u64), destination) {
+            Ok(count) => {
+                total += count;
+                if count == 0 || destination.remaining() == 0 {
+                    return Some(Ok(total));
+                }
+            }
+            outcome => return settled(outcome).filter(|_| total == 0),
         }
     }
 }

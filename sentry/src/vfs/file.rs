@@ -236,6 +236,7 @@ pub struct OpenFile {
     /// The name it was opened by; `None` for anonymous files (pipes, sockets, epoll).
     pub path: Option<Path>,
     flags: AtomicU32,
+    is_seekable: bool,
     offset: SpinMutex<u64>,
     /// The inode, once it was locked by way of this description.
     locked: Once<InodeKey>,
@@ -249,6 +250,7 @@ impl OpenFile {
     /// A description at offset 0.
     pub fn new(file: Arc<dyn File>, path: Option<Path>, flags: OpenFlags) -> Arc<Self> {
         Arc::new(Self {
+            is_seekable: file.is_seekable(),
             file,
             path,
             flags: AtomicU32::new(flags.bits()),
@@ -297,6 +299,11 @@ impl OpenFile {
     /// Access mode and status flags.
     pub fn flags(&self) -> OpenFlags {
         OpenFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    /// Whether it has a position (see [`File::is_seekable`]).
+    pub const fn is_seekable(&self) -> bool {
+        self.is_seekable
     }
 
     /// Replaces the status flags that fcntl(2) F_SETFL may change.

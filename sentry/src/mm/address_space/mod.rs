@@ -60,6 +60,7 @@ pub struct Mm {
     platform: PlatformRef,
     frames: Arc<FrameAllocator>,
     space: AddressSpaceId,
+    address_limit: u64,
     pub(super) state: RwLock<State>,
 }
 
@@ -99,6 +100,7 @@ impl Mm {
         let vmas = VmaMap::default();
         Ok(Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
+            address_limit: platform.user_address_limit(),
             platform,
             frames,
             space,
@@ -124,8 +126,8 @@ impl Mm {
     }
 
     /// First address that user code may not map.
-    pub fn address_limit(&self) -> u64 {
-        self.platform.user_address_limit()
+    pub const fn address_limit(&self) -> u64 {
+        self.address_limit
     }
 
     /// Where things are placed.

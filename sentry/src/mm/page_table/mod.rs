@@ -113,14 +113,18 @@ impl PageTable {
     /// The entry for `address`; empty if there is no table for it.
     #[inline]
     pub fn get(&self, address: u64) -> Entry {
+        // A copy, so that the walk keeps it in registers.
+        let ram = self.frames.memory().ram();
+        let load = |table, level| {
+            let slot = ram.atomic_u64(entry_address(table, level, address));
+            Entry::from_raw(slot.map_or(0, |slot| slot.load(Ordering::Acquire)))
+        };
         let mut table = self.root.address();
         for level in (1..=ROOT_LEVEL).rev() {
-            let Some(next) = self.load(entry_address(table, level, address)).table_address() else {
-                return Entry::default();
-            };
+            let Some(next) = load(table, level).table_address() else { return Entry::default() };
             table = next;
         }
-        self.load(entry_address(table, 0, address))
+        load(table, 0)
     }
 
     /// Makes room for an entry for `address`, so that [`Self::set`] cannot fail.

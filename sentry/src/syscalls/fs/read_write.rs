@@ -19,6 +19,19 @@ const RWF_HINTS: u32 = 0x1 | 0x2 | 0x4;
 const RWF_NOWAIT: u32 = 0x8;
 const RWF_APPEND: u32 = 0x10;
 
+/// [`read`] where it takes no waiting.
+pub fn try_read(
+    current: &mut Current,
+    descriptor: FileDescriptor,
+    buffer: UserAddress,
+    count: usize,
+) -> Option<SyscallResult> {
+    match current.files.get(descriptor) {
+        Ok(open) => try_read_into(current, &open, None, (buffer, count)),
+        Err(errno) => Some(Err(errno)),
+    }
+}
+
 /// read(2).
 ///
 /// # Errors
@@ -47,6 +60,20 @@ pub async fn write(
     let open = current.files.get(descriptor)?;
     let buffers = UserBuffers::single(&current.mm, buffer, count);
     write_from(current, &open, None, buffers, Blocking::of(&open)).await
+}
+
+/// [`pread64`] where it takes no waiting.
+pub fn try_pread64(
+    current: &mut Current,
+    descriptor: FileDescriptor,
+    buffer: UserAddress,
+    count: usize,
+    offset: i64,
+) -> Option<SyscallResult> {
+    match positioned(current, descriptor, offset) {
+        Ok((open, offset)) => try_read_into(current, &open, Some(offset), (buffer, count)),
+        Err(errno) => Some(Err(errno)),
+    }
 }
 
 /// pread(2).
@@ -218,6 +245,21 @@ fn positioned_or_current(
     }
     let (open, offset) = positioned(current, descriptor, offset)?;
     Ok((open, Some(offset)))
+}
+
+fn try_read_into(
+    current: &Current,
+    open: &OpenFile,
+    offset: Option<u64>,
+    (buffer, count): (UserAddress, usize),
+) -> Option<SyscallResult> {
+    if !open.flags().readable() {
+        return Some(Err(Errno::EBADF));
+    }
+    let mut buffers = UserBuffers::single(&current.mm, buffer, count);
+    let outcome = current.read_at_once(open, offset, &mut buffers)?;
+    note_read(current, open, outcome.unwrap_or(0));
+    Some(outcome.map(|count| count as u64))
 }
 
 async fn read_into(
