@@ -16,6 +16,7 @@ pub mod inherit;
 pub mod jail;
 pub mod logging;
 pub mod sandbox;
+pub mod seccomp;
 pub mod signals;
 pub mod size;
 pub mod stand_in;

@@ -78,6 +78,15 @@ impl PtracePlatform {
         }))
     }
 
+    /// Has the keeper thread do `job` and waits for its result; `None` if the keeper is no more. For
+    /// its seccomp filter: the keeper starts no process of its own after this platform is made.
+    pub fn on_keeper<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.spaces.keeper().call(job)
+    }
+
     /// Tells executor threads apart; the platform is behind an `Arc`, so it does not move.
     fn identity(&self) -> usize {
         std::ptr::from_ref(self).addr()

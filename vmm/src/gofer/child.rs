@@ -10,6 +10,7 @@ use std::{
     },
     path::Path,
     process::ExitCode,
+    sync::mpsc::channel,
     thread,
 };
 
@@ -24,10 +25,11 @@ use rustix::{
 use super::{
     channel::{Channel, Request, Response},
     jail::{self, Root},
-    server::{Limits, Options, Server, serve},
+    server::{Limits, Options, Server, serve, spin_time},
 };
 use crate::{
     jail::landlock,
+    seccomp::Filter,
     virtqueue::{DeviceQueue, Doorbell, Window},
 };
 
@@ -132,7 +134,7 @@ fn start(services: Vec<Service>) -> Result<()> {
     }
     // This thread only waits. Where there is no Landlock the other walls stand.
     let _ = landlock::deny_all();
-    Ok(())
+    Filter::GoferMain.install().map_err(|error| error.to_string())
 }
 
 fn start_thread(service: Service, options: Options) -> Result<()> {
@@ -141,15 +143,25 @@ fn start_thread(service: Service, options: Options) -> Result<()> {
     let beneath = root.descriptor.try_clone().map_err(|error| say(&error))?;
     let mut server = Server::new(root.descriptor, options).map_err(|error| say(&error))?;
     let device = format!(" of {name}");
+    let (confined, report_of_thread) = channel();
+    let spin = spin_time();
     let run = move || {
         let _ = landlock::deny_all_but(&beneath, read_only);
         drop(beneath);
-        if let Err(error) = serve(&mut queue, &mut server) {
+        // The starter waits for the report.
+        let _ = confined.send(Filter::GoferFileSystem.install());
+        drop(confined);
+        if let Err(error) = serve(&mut queue, &mut server, spin) {
             report(&device, error);
         }
     };
     let thread = thread::Builder::new().name("file-system".to_owned()).spawn(run);
-    thread.map(drop).map_err(|error| say(&error))
+    thread.map_err(|error| say(&error))?;
+    match report_of_thread.recv() {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(say(&error)),
+        Err(error) => Err(say(&error)),
+    }
 }
 
 /// Raises the limit on open files as far as it goes; answers it.

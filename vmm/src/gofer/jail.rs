@@ -36,6 +36,7 @@ use super::{
     system::{MOUNT_DATA_ONLY, MOUNT_READ_ONLY, set_mount_attributes},
 };
 use crate::jail::{
+    heap,
     namespaces::{self, Namespaces},
     privileges,
 };
@@ -86,6 +87,7 @@ fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
 /// Closes the jail around the process, which must still have one thread; `detached` tells that
 /// every tree is a copy. Answers how descriptors are named inside.
 pub fn enter(detached: bool) -> FdPaths {
+    heap::fix_number();
     let alone = namespaces::leave(Namespaces::RESOURCES).is_ok();
     let confined = (alone && detached && leave_mounts().is_ok()) || leave_root().is_ok();
     // What fails here was not the process's to give up.

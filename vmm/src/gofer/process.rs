@@ -111,6 +111,8 @@ pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<StartingGo
         .env_clear()
         .stdin(Stdio::from(OwnedFd::from(remote)))
         .stdout(Stdio::null());
+    #[cfg(debug_assertions)]
+    command.envs(std::env::vars().filter(|(name, _)| name == crate::seccomp::WITHOUT_VARIABLE));
     let child = inherit_nothing(&mut command).spawn().map_err(start_failure)?;
     // The command keeps its copy of the gofer's end, which would hide a hang-up.
     drop(command);

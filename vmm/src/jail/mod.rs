@@ -1,6 +1,7 @@
 //! The jail of the sandbox process. See README.md.
 
 mod empty_root;
+pub mod heap;
 pub mod landlock;
 pub mod namespaces;
 mod nobody;
@@ -26,6 +27,7 @@ pub fn enter(log: &Log) {
             log.line(LogLevel::Information, format_args!("jail: {what}: {error}"));
         }
     };
+    heap::fix_number();
     let death_signal = parent_process_death_signal();
     told("limits", limit_resources());
     told("user", nobody::become_nobody());

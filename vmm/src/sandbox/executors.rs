@@ -17,6 +17,7 @@ use sentry::{kernel, platform::ExecutorId};
 
 use crate::{
     error::{Failure, Result},
+    seccomp::Filter,
     terminal,
     virtqueue::Doorbell,
 };
@@ -27,6 +28,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The executors of one sentry: host threads on the ptrace platform, vCPUs on the kvm platform.
 pub struct Executors {
+    /// Each executor waits for its own to be sent or dropped; dropped, it ends.
+    gates: Vec<Sender<()>>,
     stop: Box<dyn FnOnce()>,
     ended: Doorbell,
     /// Nothing is ever sent: it disconnects when all executors have ended.
@@ -77,9 +80,14 @@ impl Executors {
             )
         })?;
         let stopped = Arc::clone(&kernel);
-        Self::start(count, Box::new(move || stopped.halt()), move |executor| {
-            kernel::run_executor(&kernel, ExecutorId(executor));
-        })
+        Self::start(
+            count,
+            Filter::ExecutorPtrace,
+            Box::new(move || stopped.halt()),
+            move |executor| {
+                kernel::run_executor(&kernel, ExecutorId(executor));
+            },
+        )
     }
 
     /// Starts the vCPUs of `machine`, which boot the sentry in it.
@@ -90,8 +98,11 @@ impl Executors {
         let machine = Arc::new(machine);
         let (stopper, kept) = (machine.stopper(), machine.clone());
         let stop = Box::new(move || stopper.stop());
-        let executors = Self::start(machine.vcpu_count(), stop, move |vcpu| {
-            match machine.run_vcpu(vcpu, &|line| report(line)) {
+        let executors = Self::start(
+            machine.vcpu_count(),
+            Filter::ExecutorKvm,
+            stop,
+            move |vcpu| match machine.run_vcpu(vcpu, &|line| report(line)) {
                 VcpuEnd::Halted | VcpuEnd::Stopped => {}
                 VcpuEnd::Panicked => {
                     let build = platform_kvm::build_id();
@@ -103,32 +114,53 @@ impl Executors {
                     report(&format!("vCPU {vcpu} stopped: {reason}"));
                     machine.stopper().stop();
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(Self { machine: Some(kept), ..executors })
     }
 
     fn start(
         count: u16,
+        filter: Filter,
         stop: Box<dyn FnOnce()>,
         run: impl Fn(u16) + Clone + Send + 'static,
     ) -> Result<Self> {
         report_panics();
         let ended = Doorbell::new().map_err(cannot_start)?;
         let (sender, running) = channel();
+        let (confined, reports) = channel();
+        let mut gates = Vec::new();
         for number in 0..count {
             let ended = ended.try_clone().map_err(cannot_start)?;
             let presence = Presence { ended, _running: sender.clone() };
             let run = run.clone();
+            let confined = confined.clone();
+            let (gate, opened) = channel();
+            gates.push(gate);
             thread::Builder::new()
                 .name(format!("executor-{number}"))
                 .spawn(move || {
                     let _presence = presence;
-                    run(number);
+                    // The starter waits for the report.
+                    let _ = confined.send(filter.install());
+                    drop(confined);
+                    if opened.recv().is_ok() {
+                        run(number);
+                    }
                 })
                 .map_err(cannot_start)?;
         }
-        Ok(Self { stop, ended, running, machine: None })
+        drop(confined);
+        reports.into_iter().collect::<io::Result<()>>().map_err(cannot_start)?;
+        Ok(Self { gates, stop, ended, running, machine: None })
+    }
+
+    /// Lets them execute the first instruction.
+    pub fn release(&mut self) {
+        for gate in self.gates.drain(..) {
+            // One that has ended already is noticed otherwise.
+            let _ = gate.send(());
+        }
     }
 
     /// Readable as soon as one of them has ended.
@@ -148,6 +180,7 @@ impl Executors {
 
     /// Stops the sentry and waits for its executors, so that their stub processes are gone too.
     pub fn stop(self) {
+        drop(self.gates);
         (self.stop)();
         let _ = self.running.recv_timeout(STOP_TIMEOUT);
     }

@@ -36,6 +36,7 @@ use crate::{
     gofer::{self, GoferProcess, StartingGofer},
     jail,
     logging::Log,
+    seccomp::Filter,
     signals::Signals,
     terminal::RawMode,
     virtqueue::DeviceQueue,
@@ -59,13 +60,14 @@ pub fn run(plan: LaunchPlan, settings: &Settings, log: Log) -> Result<u8> {
     let has_terminal = plan.container.process.terminal;
     let ending = Ending::default();
     let streams = HostStreams::of_process().map_err(cannot_start)?;
-    let sandbox = Sandbox::start(plan, settings, &Arc::new(log), streams, &ending, false)?;
+    let mut sandbox = Sandbox::start(plan, settings, &Arc::new(log), streams, &ending, false)?;
     let served = Served {
         streams: sandbox.streams,
         signals,
         terminal: has_terminal.then(RawMode::enter).transpose().map_err(cannot_start)?,
         watched: sandbox.watched,
     };
+    sandbox.parts.begin()?;
     let end = event_loop::run(served, &ending);
     sandbox.parts.stop();
     exit_status(end?)
@@ -156,6 +158,13 @@ impl Sandbox {
 }
 
 impl Parts {
+    /// Confines this thread and lets the guest run. All that the thread has to open is open.
+    fn begin(&mut self) -> Result<()> {
+        Filter::EventLoop.install().map_err(cannot_start)?;
+        self.executors.release();
+        Ok(())
+    }
+
     /// Ends the sandbox, with all its processes.
     fn stop(self) {
         if let Some(counts) = self.executors.exit_counts() {
@@ -196,12 +205,18 @@ fn start_ptrace(
     trusts_tsc: bool,
 ) -> Result<Arc<PtracePlatform>> {
     let config = ptrace_config(devices, settings, trusts_tsc).map_err(cannot_start)?;
-    PtracePlatform::new(config).map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         Failure::new(
             format_args!("cannot use the ptrace platform: {error}"),
             "see `sandbox-vmm platforms`",
         )
-    })
+    };
+    let platform = PtracePlatform::new(config).map_err(|error| failed(&error))?;
+    match platform.on_keeper(|| Filter::Keeper.install()) {
+        Some(Ok(())) => Ok(platform),
+        Some(Err(error)) => Err(failed(&error)),
+        None => Err(failed(&"its keeper has ended")),
+    }
 }
 
 fn ptrace_config(devices: &[Device], settings: &Settings, trusts_tsc: bool) -> io::Result<Config> {

@@ -140,8 +140,9 @@ fn serve(maker: &Channel, life_line: &Channel) -> Result<ExitStatus> {
         maker: duplicate(maker).map_err(cannot_start)?,
         life_line: duplicate(life_line).map_err(cannot_start)?,
     };
-    let Sandbox { parts, streams, exec_queues, watched } = sandbox;
+    let Sandbox { mut parts, streams, exec_queues, watched } = sandbox;
     let machine = parts.executors.machine();
+    parts.begin()?;
     let end = supervisor::run(connections, streams, exec_queues, watched, machine, &ending);
     parts.stop();
     match end? {

@@ -33,7 +33,7 @@ use smallvec::SmallVec;
 use zerocopy::{FromZeros, Immutable, IntoBytes};
 
 pub use host::FdPaths;
-pub use service::serve;
+pub use service::{serve, spin_time};
 
 use self::{
     descriptors::DescriptorCache,

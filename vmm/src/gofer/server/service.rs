@@ -17,13 +17,22 @@ const SPIN: Duration = Duration::from_micros(20);
 /// With fewer processors than this, spinning takes time from the very client that is waited for.
 const MIN_PROCESSORS_TO_SPIN: usize = 4;
 
-/// Serves `queue` until it breaks.
+/// How long this host's processors make it worth to spin: to be asked before the thread is confined,
+/// for the answer is in files.
+pub fn spin_time() -> Duration {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    if processors < MIN_PROCESSORS_TO_SPIN { Duration::ZERO } else { SPIN }
+}
+
+/// Serves `queue` until it breaks; spins for at most `spin` before it sleeps.
 ///
 /// # Errors
 /// [`QueueError`]: the client broke its queue; nobody else is affected.
-pub fn serve(queue: &mut DeviceQueue, server: &mut Server) -> Result<(), QueueError> {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let spin = if processors < MIN_PROCESSORS_TO_SPIN { Duration::ZERO } else { SPIN };
+pub fn serve(
+    queue: &mut DeviceQueue,
+    server: &mut Server,
+    spin: Duration,
+) -> Result<(), QueueError> {
     loop {
         queue.disable_kicks()?;
         while await_request(queue, spin)? {

@@ -1,0 +1,124 @@
+//! Filters of system calls, one for each kind of thread (seccomp(2)).
+//!
+//! A filter lists what its threads do, and kills the process for anything else. The lists are
+//! `resources/seccomp/*.json`, with the reason of every rule; the build script compiles them. A
+//! thread installs its filter when it has all it needs, before the first guest instruction: no
+//! thread starts another one, opens a path (but the gofer's beneath their roots) or executes a
+//! program after that.
+
+#[cfg(debug_assertions)]
+mod without;
+
+#[cfg(debug_assertions)]
+pub use without::VARIABLE as WITHOUT_VARIABLE;
+
+use std::io;
+
+use seccompiler::{apply_filter, sock_filter};
+
+/// A kind of thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// The sandbox process's main thread: devices, connections, terminal.
+    EventLoop,
+    /// An executor of the ptrace platform.
+    ExecutorPtrace,
+    /// The keeper of the ptrace platform.
+    Keeper,
+    /// A vCPU of the kvm platform.
+    ExecutorKvm,
+    /// The gofer's main thread, which waits for its end.
+    GoferMain,
+    /// A thread of the gofer that serves a tree.
+    GoferFileSystem,
+}
+
+/// A compiled filter.
+macro_rules! compiled {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf"))
+    };
+}
+
+impl Filter {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::EventLoop,
+        Self::ExecutorPtrace,
+        Self::Keeper,
+        Self::ExecutorKvm,
+        Self::GoferMain,
+        Self::GoferFileSystem,
+    ];
+
+    /// Its name, which is that of its file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EventLoop => "sandbox-event-loop",
+            Self::ExecutorPtrace => "sandbox-executor-ptrace",
+            Self::Keeper => "sandbox-keeper",
+            Self::ExecutorKvm => "sandbox-executor-kvm",
+            Self::GoferMain => "gofer-main",
+            Self::GoferFileSystem => "gofer-file-system",
+        }
+    }
+
+    const fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::EventLoop => compiled!("sandbox-event-loop"),
+            Self::ExecutorPtrace => compiled!("sandbox-executor-ptrace"),
+            Self::Keeper => compiled!("sandbox-keeper"),
+            Self::ExecutorKvm => compiled!("sandbox-executor-kvm"),
+            Self::GoferMain => compiled!("gofer-main"),
+            Self::GoferFileSystem => compiled!("gofer-file-system"),
+        }
+    }
+
+    fn program(self) -> Vec<sock_filter> {
+        #[cfg(debug_assertions)]
+        if let Some(program) = without::program(self) {
+            return program;
+        }
+        let instruction = |bytes: &[u8; 8]| {
+            let [code_low, code_high, jt, jf, a, b, c, d] = *bytes;
+            let code = u16::from_ne_bytes([code_low, code_high]);
+            sock_filter { code, jt, jf, k: u32::from_ne_bytes([a, b, c, d]) }
+        };
+        self.bytes().as_chunks().0.iter().map(instruction).collect()
+    }
+
+    /// Confines the calling thread for good, and threads that it makes.
+    ///
+    /// # Errors
+    /// If the kernel has no such filters.
+    pub fn install(self) -> io::Result<()> {
+        apply_filter(&self.program()).map_err(|error| {
+            io::Error::other(format!("the kernel refuses the filter {}: {error}", self.name()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BPF_RET | BPF_K, and what it returns (linux/seccomp.h).
+    const RETURN: u16 = 0x06;
+    const KILL_PROCESS: u32 = 0x8000_0000;
+
+    #[test]
+    fn every_filter_is_compiled_and_kills_what_it_does_not_list() {
+        for filter in Filter::ALL {
+            let program = filter.program();
+            assert!(program.len() > 10, "{}", filter.name());
+            let last = program.iter().rev().find(|it| it.code == RETURN && it.k != 0x7fff_0000);
+            assert_eq!(last.map(|it| it.k), Some(KILL_PROCESS), "{}", filter.name());
+        }
+    }
+
+    #[test]
+    fn a_confined_thread_does_what_is_listed() {
+        let thread = std::thread::spawn(|| Filter::EventLoop.install());
+        thread.join().unwrap().unwrap();
+    }
+}
