@@ -7,7 +7,7 @@ use crate::{container::ContainerSpec, device::DeviceDescriptor};
 
 /// Version of this contract. Host and guest must agree exactly; there is no negotiation, because
 /// both are built from one tree.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// What the VMM hands to the sentry, as a [`crate::message`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

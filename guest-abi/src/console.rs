@@ -7,8 +7,8 @@
 /// Number of queues that carry the streams of one process.
 pub const CONSOLE_QUEUES: usize = 3;
 
-/// Processes with streams of their own that may run at a time besides the first one.
-pub const EXEC_CONSOLES: usize = 16;
+/// Processes with streams of their own that may be there at a time besides the first one.
+pub const EXEC_CONSOLES: usize = 64;
 
 /// Queues of the console device, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

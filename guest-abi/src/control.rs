@@ -66,7 +66,8 @@ pub enum HostMessage {
         /// Its number, not used before.
         number: ProcessNumber,
         /// Which of the consoles of the [`crate::device::DeviceKind::ExecConsoles`] device carries
-        /// its standard streams. The host gives it to no other before the process has exited.
+        /// its standard streams. The host gives it to no other before
+        /// [`SentryMessage::StreamsClosed`] or [`SentryMessage::ExecuteFailed`].
         console: u16,
         /// What to start.
         process: ProcessSpec,
@@ -117,11 +118,17 @@ pub enum SentryMessage {
         errno: u16,
     },
     /// A process that [`HostMessage::Execute`] started has ended, and all it wrote is with the host.
+    /// Others may still have its streams.
     ExecutedExited {
         /// Which.
         number: ProcessNumber,
         /// How.
         status: ExitStatus,
+    },
+    /// Nobody has the output streams of a process any more that ended before.
+    StreamsClosed {
+        /// Which.
+        number: ProcessNumber,
     },
     /// No user code runs.
     Paused,

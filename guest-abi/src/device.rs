@@ -32,7 +32,8 @@ pub enum DeviceKind {
     /// The container's standard streams; queues in [`crate::console::ConsoleQueue`] order.
     Console,
     /// Standard streams of processes that are started later: [`crate::console::EXEC_CONSOLES`]
-    /// times the queues of a console.
+    /// times the queues of a console, with one doorbell for all: most are idle, and a doorbell costs
+    /// the host a descriptor.
     ExecConsoles,
     /// Control messages; queues in [`crate::control::ControlQueue`] order.
     Control,
@@ -48,9 +49,25 @@ impl DeviceKind {
             Self::Control => 2,
         }
     }
+
+    /// Number of doorbells that the driver of such a device rings.
+    pub const fn doorbell_count(self) -> usize {
+        match self {
+            Self::ExecConsoles => 1,
+            kind => kind.queue_count(),
+        }
+    }
+
+    /// The doorbell that it rings for queue `queue`.
+    pub const fn doorbell_of(self, queue: u16) -> u16 {
+        match self {
+            Self::ExecConsoles => 0,
+            _ => queue,
+        }
+    }
 }
 
-/// Names one queue of the sandbox; what a kick or a call is about.
+/// Names one queue of the sandbox, or the doorbell of one ([`DeviceKind::doorbell_of`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct QueueId {
     /// Index in the device table.

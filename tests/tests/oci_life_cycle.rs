@@ -201,6 +201,54 @@ fn other_processes_run_inside() {
 }
 
 #[test]
+fn the_process_that_stands_for_a_container_is_small() {
+    const MOST_KIBIBYTES: u64 = 1024;
+    let (_runtime, number) = running("small");
+    // A debug build is several times as large.
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let rollup = fs::read_to_string(format!("/proc/{number}/smaps_rollup")).unwrap();
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kibibytes <= MOST_KIBIBYTES, "{rollup}");
+}
+
+#[test]
+fn what_an_exec_leaves_behind_keeps_its_streams() {
+    let (runtime, _) = running("exec_left_behind");
+    // As with a pipe: the reader sees the end when the last writer has closed it.
+    let script = "(sleep 0.3; echo late; echo error >&2) & echo early";
+    let output = runtime.run(&["exec", "c", "sh", "-c", script]);
+    assert_eq!(output.stdout, b"early\nlate\n", "{}", describe(&output));
+    assert_eq!(output.stderr, b"error\n");
+    // Who writes on and on does not keep the process that started it from ending.
+    let mut busy = runtime.command(&["exec", "c", "sh", "-c", "yes & exit 3"]);
+    let mut busy = busy.stdout(Stdio::piped()).spawn().unwrap();
+    assert_eq!(busy.wait().unwrap().code(), Some(3));
+    // The streams of each are used again.
+    for _ in 0..70 {
+        assert_eq!(runtime.ok(&["exec", "c", "echo", "again"]), "again\n");
+    }
+}
+
+#[test]
+fn many_processes_are_executed_at_the_same_time() {
+    let (runtime, _) = running("exec_many");
+    let script = "echo $0; sleep 1";
+    let start = |number: &str| {
+        let mut command = runtime.command(&["exec", "c", "sh", "-c", script, number]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let numbers: Vec<String> = (0..32).map(|number| number.to_string()).collect();
+    let all: Vec<_> = numbers.iter().map(|number| start(number)).collect();
+    for (number, one) in numbers.iter().zip(all) {
+        let output = one.wait_with_output().unwrap();
+        assert_eq!(output.stdout, format!("{number}\n").as_bytes(), "{}", describe(&output));
+    }
+}
+
+#[test]
 fn a_described_process_runs_detached() {
     let (runtime, _) = running("exec_detached");
     let (file, pid_file) = (runtime.path("process.json"), runtime.path("exec.pid"));
@@ -296,8 +344,18 @@ fn the_pid_is_in_the_containers_network_namespace() {
     assert_ne!(first, namespace("self"));
     let path = format!(r#""namespaces": [{{"type": "network", "path": "/proc/{number}/ns/net"}}]"#);
     runtime.configure(FOREVER, &path, "");
+    // What is in it is inside the other container's sandbox.
+    let refused = runtime.fails(&["create", "d"]);
+    assert!(refused.contains("cannot share the network namespace"), "{refused}");
+    let mut holder = Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+    let own = namespace("self");
+    let held = holder.id().to_string();
+    runtime.eventually("a namespace", |_| namespace(&held) != own);
+    runtime.configure(FOREVER, &path.replace(&number.to_string(), &held), "");
     let other = runtime.create("d");
-    assert_eq!(namespace(&other.to_string()), first);
+    assert_eq!(namespace(&other.to_string()), namespace(&held));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
 }
 
 #[test]

@@ -6,7 +6,11 @@
 //! processes does not, and devices are not the container's but the sandbox's own; the sentry limits
 //! those.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 use libcgroups::{
     common::{AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, create_cgroup_manager},
@@ -24,6 +28,12 @@ const OWN_TASKS: i64 = 256;
 /// Host tasks that one process of a container may need: a stub has a thread for each executor it
 /// has run on, and a leader.
 const TASKS_PER_PROCESS: i64 = 18;
+
+/// How long killed processes may take to end.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// How often those that end are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A container's control group, by what finds it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,12 +73,19 @@ impl Cgroup {
         self.manager()?.apply(&options).map_err(|error| self.failed("limit", &error))
     }
 
-    /// Removes it, once its processes have ended.
+    /// Removes it, once its processes have ended. Those of a sandbox that was killed may take a
+    /// moment longer than its stand-in.
     ///
     /// # Errors
     /// If it is still in use.
     pub fn remove(&self) -> Result<()> {
-        self.manager()?.remove().map_err(|error| self.failed("remove", &error))
+        let manager = self.manager()?;
+        let deadline = Instant::now() + ENDING;
+        while manager.get_all_pids().is_ok_and(|pids| !pids.is_empty()) && Instant::now() < deadline
+        {
+            thread::sleep(LOOK_INTERVAL);
+        }
+        manager.remove().map_err(|error| self.failed("remove", &error))
     }
 
     /// What its processes use.

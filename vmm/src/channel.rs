@@ -97,7 +97,7 @@ impl Channel {
         &self,
         flags: RecvFlags,
     ) -> Result<(T, Vec<OwnedFd>), Errno> {
-        let mut bytes = vec![0; MAX_MESSAGE];
+        let mut bytes = vec![0; self.next_length(flags)?.min(MAX_MESSAGE)];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let received = retry_on_intr(|| {
@@ -121,6 +121,17 @@ impl Channel {
         }
         let body = message::decode(body).map_err(|_| Errno::BADMSG)?;
         Ok((body, descriptors))
+    }
+}
+
+impl Channel {
+    /// Length of the next message: most are small, and so is who waits for them.
+    fn next_length(&self, flags: RecvFlags) -> Result<usize, Errno> {
+        let look = RecvFlags::PEEK | RecvFlags::TRUNC | (flags & RecvFlags::DONTWAIT);
+        // With MSG_TRUNC, what is returned is the length of the message (recv(2)).
+        let received =
+            retry_on_intr(|| recvmsg(&self.0, &mut [], &mut RecvAncillaryBuffer::default(), look))?;
+        if received.bytes == 0 { Err(Errno::CONNRESET) } else { Ok(received.bytes) }
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
 /// A virtqueue that this side fills with requests.
 pub struct Virtqueue {
     platform: PlatformRef,
-    id: QueueId,
+    doorbell: QueueId,
     layout: QueueLayout,
     slots: SpinMutex<Slots>,
     /// The used index up to which completions were taken; written under the lock of `slots`.
@@ -98,10 +98,10 @@ impl Virtqueue {
             return Err(Errno::EINVAL);
         }
         check_layout(platform.memory(), &layout).map_err(|_| Errno::ENXIO)?;
-        let id = QueueId { device: device_index, queue };
+        let doorbell = QueueId { device: device_index, queue: device.kind.doorbell_of(queue) };
         Ok(Arc::new(Self {
             platform: platform.clone(),
-            id,
+            doorbell,
             layout,
             slots: SpinMutex::new(Slots::new(layout.size)),
             used_seen: AtomicU16::new(0),
@@ -203,7 +203,7 @@ impl Virtqueue {
             .atomic_u16(self.layout.used_ring)
             .map_or(0, |flags| flags.load(Ordering::Relaxed));
         if flags & USED_NO_NOTIFY == 0 {
-            self.platform.kick(self.id);
+            self.platform.kick(self.doorbell);
         }
     }
 

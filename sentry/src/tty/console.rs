@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec};
 
-use super::{Terminal, WindowSize};
+use super::{ConsoleNumber, Terminal, WindowSize};
 use crate::{
     drivers::Console,
     errno::Result,
@@ -16,17 +16,35 @@ pub const CONSOLE: DeviceNumber = DeviceNumber { major: 5, minor: 1 };
 /// Bytes moved at a time.
 const CHUNK: usize = 4096;
 
-/// Makes `console` a terminal, and starts to move bytes between the two.
-pub fn attach(kernel: &Arc<Kernel>, console: &Arc<Console>, window: WindowSize) -> Arc<Terminal> {
-    let terminal = Terminal::new(kernel, CONSOLE);
-    terminal.resize(window);
-    kernel.scheduler.spawn(Box::pin(feed(console.clone(), terminal.clone())));
-    kernel.scheduler.spawn(Box::pin(drain(console.clone(), terminal.clone())));
-    terminal
+/// The container's terminal that was just made.
+pub struct Attached {
+    /// The terminal.
+    pub terminal: Arc<Terminal>,
+    /// N of /dev/pts/N, its name for as long as the host has its line.
+    pub number: u32,
 }
 
-/// Moves what is typed into the terminal, until the host closes its side.
-async fn feed(console: Arc<Console>, terminal: Arc<Terminal>) {
+/// Makes `console` a terminal of user `uid`, and starts to move bytes between the two.
+///
+/// # Errors
+/// ENOSPC if there are too many terminals.
+pub fn attach(
+    kernel: &Arc<Kernel>,
+    console: &Arc<Console>,
+    window: WindowSize,
+    uid: u32,
+) -> Result<Attached> {
+    let line = kernel.terminals.ptys.add_console(kernel, uid)?;
+    let (number, terminal) = (line.number(), line.terminal().clone());
+    terminal.resize(window);
+    kernel.scheduler.spawn(Box::pin(feed(console.clone(), line)));
+    kernel.scheduler.spawn(Box::pin(drain(console.clone(), terminal.clone())));
+    Ok(Attached { terminal, number })
+}
+
+/// Moves what is typed into the terminal, until the host closes its side, which hangs up.
+async fn feed(console: Arc<Console>, line: ConsoleNumber) {
+    let terminal = line.terminal();
     let mut buffer = vec![0; CHUNK];
     while let Ok(count) = console.input().read(&mut buffer).await
         && count > 0
@@ -38,7 +56,6 @@ async fn feed(console: Arc<Console>, terminal: Arc<Terminal>) {
             rest = rest.get(terminal.receive(rest)..).unwrap_or_default();
         }
     }
-    terminal.hang_up();
 }
 
 /// Moves output to the host, until nobody there reads any more.

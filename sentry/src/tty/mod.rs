@@ -14,7 +14,7 @@ mod termios;
 
 pub use file::TerminalFile;
 pub(crate) use job_control::controlling_terminal;
-pub use pty::{Master, PtyTable, SLAVE_MAJOR, SlaveNode};
+pub use pty::{ConsoleNumber, Master, PtyTable, SLAVE_MAJOR, SlaveNode};
 pub use terminal::Terminal;
 pub use termios::{Control, InputFlags, LocalFlags, OutputFlags, Termios, Termios2, WindowSize};
 

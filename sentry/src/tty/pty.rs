@@ -32,9 +32,17 @@ pub struct PtyTable {
 }
 
 struct Slave {
-    master: Weak<Master>,
+    line: Line,
     terminal: Arc<Terminal>,
     node: SlaveNode,
+}
+
+/// The other end of a slave.
+enum Line {
+    /// A master in the container.
+    Master(Weak<Master>),
+    /// The host.
+    Console,
 }
 
 /// Owner and permissions of /dev/pts/N.
@@ -58,10 +66,8 @@ impl PtyTable {
     /// ENOSPC if there are too many.
     pub fn open_master(&self, caller: Caller<'_>) -> Result<Arc<Master>> {
         let mut slaves = self.slaves.lock();
-        let number = (0..MAX_PTYS).find(|number| !slaves.contains_key(number));
-        let number = number.ok_or(Errno::ENOSPC)?;
-        let device = DeviceNumber { major: SLAVE_MAJOR, minor: number };
-        let terminal = Terminal::new(caller.kernel, device);
+        let number = free_number(&slaves)?;
+        let terminal = Terminal::new(caller.kernel, slave_device(number));
         let master = Arc::new(Master {
             number,
             terminal: terminal.clone(),
@@ -69,10 +75,24 @@ impl PtyTable {
             writing: SpinMutex::new(()),
             kernel: caller.kernel.clone(),
         });
-        let uid = caller.credentials.fs_uid;
-        let node = SlaveNode { permissions: 0o620, uid, gid: TTY_GROUP };
-        slaves.insert(number, Slave { master: Arc::downgrade(&master), terminal, node });
+        let node = SlaveNode::of(caller.credentials.fs_uid);
+        slaves
+            .insert(number, Slave { line: Line::Master(Arc::downgrade(&master)), terminal, node });
         Ok(master)
+    }
+
+    /// Makes a terminal whose line is the host's, and gives it a number too: programs look for the
+    /// name of their terminal (ttyname(3)). It belongs to user `uid`.
+    ///
+    /// # Errors
+    /// ENOSPC if there are too many.
+    pub fn add_console(&self, kernel: &Arc<Kernel>, uid: u32) -> Result<ConsoleNumber> {
+        let mut slaves = self.slaves.lock();
+        let number = free_number(&slaves)?;
+        let terminal = Terminal::new(kernel, slave_device(number));
+        let node = SlaveNode::of(uid);
+        slaves.insert(number, Slave { line: Line::Console, terminal: terminal.clone(), node });
+        Ok(ConsoleNumber { number, terminal, kernel: kernel.clone() })
     }
 
     /// Opens the slave `number` (opening /dev/pts/N).
@@ -88,9 +108,13 @@ impl PtyTable {
         let (master, terminal) = {
             let slaves = self.slaves.lock();
             let slave = slaves.get(&number).ok_or(Errno::ENXIO)?;
-            (slave.master.upgrade(), slave.terminal.clone())
+            let master = match &slave.line {
+                Line::Console => None,
+                Line::Master(master) => Some(master.upgrade().ok_or(Errno::EIO)?),
+            };
+            (master, slave.terminal.clone())
         };
-        if master.is_none_or(|master| master.is_locked()) {
+        if master.is_some_and(|master| master.is_locked()) {
             return Err(Errno::EIO);
         }
         TerminalFile::open(terminal, caller, flags)
@@ -116,6 +140,46 @@ impl PtyTable {
     fn remove(&self, number: u32) {
         let removed = self.slaves.lock().remove(&number);
         drop(removed);
+    }
+}
+
+impl SlaveNode {
+    const fn of(uid: u32) -> Self {
+        Self { permissions: 0o620, uid, gid: TTY_GROUP }
+    }
+}
+
+const fn slave_device(number: u32) -> DeviceNumber {
+    DeviceNumber { major: SLAVE_MAJOR, minor: number }
+}
+
+fn free_number(slaves: &BTreeMap<u32, Slave>) -> Result<u32> {
+    (0..MAX_PTYS).find(|number| !slaves.contains_key(number)).ok_or(Errno::ENOSPC)
+}
+
+/// The number of a terminal whose line is the host's, for as long as this lives.
+pub struct ConsoleNumber {
+    number: u32,
+    terminal: Arc<Terminal>,
+    kernel: Arc<Kernel>,
+}
+
+impl ConsoleNumber {
+    /// N of /dev/pts/N.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The terminal.
+    pub const fn terminal(&self) -> &Arc<Terminal> {
+        &self.terminal
+    }
+}
+
+impl Drop for ConsoleNumber {
+    fn drop(&mut self) {
+        self.kernel.terminals.ptys.remove(self.number);
+        self.terminal.hang_up();
     }
 }
 

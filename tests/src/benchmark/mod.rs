@@ -3,6 +3,7 @@
 mod contender;
 mod exits;
 mod idle_memory;
+mod life_cycle;
 pub mod phases;
 mod report;
 mod sysemu;
@@ -10,5 +11,6 @@ mod sysemu;
 pub use contender::{Contender, start_times};
 pub use exits::exits_per_operation;
 pub use idle_memory::{idle_program_bytes, idle_sandbox_bytes};
+pub use life_cycle::{docker_start, life_cycle};
 pub use report::{Report, Table};
 pub use sysemu::sysemu_stop_nanoseconds;

@@ -12,8 +12,8 @@
 use std::{env, fs, io, path::Path};
 
 use integration_tests::benchmark::{
-    Contender, Report, Table, exits_per_operation, idle_program_bytes, idle_sandbox_bytes, phases,
-    start_times, sysemu_stop_nanoseconds,
+    Contender, Report, Table, docker_start, exits_per_operation, idle_program_bytes,
+    idle_sandbox_bytes, life_cycle, phases, start_times, sysemu_stop_nanoseconds,
 };
 
 const ROUNDS: usize = 3;
@@ -32,6 +32,8 @@ fn main() -> io::Result<()> {
     let mut tables = vec![operations, stops];
     tables.extend(has_kvm.then_some(faster));
     tables.extend([starts(&contenders), phases(&contenders), memory(&contenders)]);
+    tables.push(life_cycle(&platforms(&contenders).collect::<Vec<_>>()));
+    tables.extend(docker_start());
     tables.extend(exits);
     let report = Report { machine: machine(), left_out, tables };
     println!("{}", report.markdown());

@@ -15,7 +15,7 @@ use crate::{
     commands::install,
     error::{Failure, Result},
     logging::Log,
-    sandbox::settings::{self, Platform, Settings},
+    sandbox::settings::{self, Network, Platform, Settings},
     size,
 };
 
@@ -24,7 +24,8 @@ use crate::{
 /// The program's system calls never reach the host: the sentry, a kernel of its own written in
 /// Rust, serves them. Files come from a separate gofer process.
 #[derive(Debug, Parser)]
-#[command(name = "sandbox-vmm", version = VERSION, after_help = EXAMPLES)]
+// Engines put flags of their own after those of a wrapper; the last one counts.
+#[command(name = "sandbox-vmm", version = VERSION, after_help = EXAMPLES, args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalFlags,
@@ -162,6 +163,20 @@ pub struct GlobalFlags {
     /// Number of executors: how much user code runs at a time [default: the host's processors].
     #[arg(long, alias = "cpus", global = true, help_heading = SANDBOX, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub executors: Option<u16>,
+    /// What network containers have. For now, each is given its loopback interface only.
+    #[arg(long, global = true, help_heading = SANDBOX, value_enum, default_value_t, value_name = "KIND")]
+    pub network: NetworkFlag,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NetworkFlag {
+    /// Loopback only.
+    None,
+    /// A network stack in the sandbox.
+    #[default]
+    Sandbox,
+    /// The host's network.
+    Host,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -270,6 +285,18 @@ impl GlobalFlags {
             strace: self.strace,
             platform: self.choose_platform(log)?,
         })
+    }
+
+    /// What network a container is to have; the log says what comes later.
+    pub fn network(&self, log: &Log) -> Network {
+        match self.network {
+            NetworkFlag::None => Network::None,
+            NetworkFlag::Sandbox => Network::Sandbox,
+            NetworkFlag::Host => {
+                log.warning("--network host comes later: the container has loopback only");
+                Network::Host
+            }
+        }
     }
 
     fn choose_platform(&self, log: &Log) -> Result<Platform> {

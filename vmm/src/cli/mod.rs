@@ -58,6 +58,7 @@ fn run_command(arguments: Arguments) -> Result<u8> {
     };
     if let Command::Do(flags) = command {
         let settings = global.settings(&context.log)?;
+        global.network(&context.log);
         return sandbox::run(do_command::plan(flags)?, &settings, context.log);
     }
     serve(command, &global, &context).inspect_err(|failure| context.log.failure(failure))
@@ -73,6 +74,7 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
                 memory: global.memory.is_some(),
                 executors: global.executors.is_some(),
             },
+            network: global.network(&context.log),
             context,
         })
     };

@@ -3,14 +3,14 @@
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Child,
     time::SystemTime,
 };
 
-use oci_spec::runtime::{LinuxMemory, LinuxNamespaceType, LinuxResources, Spec};
+use oci_spec::runtime::{LinuxMemory, LinuxResources, Spec};
 
-use super::{Launch, state::state_json, write_pid_file};
+use super::{Launch, namespaces, state::state_json, write_pid_file};
 use crate::{
     bundle::{Bundle, BundleOptions},
     cgroups::Cgroup,
@@ -76,6 +76,7 @@ pub fn create(launch: &Launch<'_>, options: &Options) -> Result<Created> {
         context.log.information(format_args!("config.json: {section} has no effect"));
     }
     check_terminal(&plan, options)?;
+    namespaces::check(bundle.spec())?;
     let container = context.root.create(&options.id)?;
     let made = make(launch, options, &bundle, &mut plan, &container);
     match made {
@@ -158,7 +159,7 @@ fn complete(
             cgroup.limit(resources)?;
         }
     }
-    enter_network(bundle.spec(), stand_in)?;
+    namespaces::enter_network(bundle.spec(), stand_in)?;
     if let Some(all) = bundle.spec().hooks() {
         let state = state_json(&record, Status::Creating).to_string();
         // Deprecated, but what Docker uses.
@@ -167,6 +168,7 @@ fn complete(
         hooks::run("createRuntime", all.create_runtime().as_ref(), &state)?;
         hooks::run("createContainer", all.create_container().as_ref(), &state)?;
     }
+    namespaces::tell_network(launch, bundle.spec(), stand_in.id());
     boot(launch, plan, container, stand_in, resources(bundle.spec()))?;
     record.is_created = true;
     container.write_record(&record)?;
@@ -285,30 +287,4 @@ fn owner() -> String {
         (fields.nth(1)? == uid).then(|| name.to_owned())
     });
     name.unwrap_or(uid)
-}
-
-/// Moves the stand-in into the container's network namespace: engines find that by its pid.
-fn enter_network(spec: &Spec, stand_in: &StandIn) -> Result<()> {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let network = namespaces
-        .into_iter()
-        .flatten()
-        .find(|namespace| namespace.typ() == LinuxNamespaceType::Network);
-    let Some(network) = network else { return Ok(()) };
-    match network.path() {
-        Some(path) => {
-            let namespace = open_namespace(path)?;
-            stand_in.order(&Order::Network { join: true }, &[namespace.as_fd()])
-        }
-        None => stand_in.order(&Order::Network { join: false }, &[]),
-    }
-}
-
-fn open_namespace(path: &Path) -> Result<std::fs::File> {
-    std::fs::File::open(path).map_err(|error| {
-        Failure::new(
-            format_args!("cannot join the network namespace {}: {error}", path.display()),
-            "name one that exists in config.json",
-        )
-    })
 }

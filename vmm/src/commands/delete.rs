@@ -14,6 +14,7 @@ use crate::{
 /// # Errors
 /// If there is no such container, or it has not stopped.
 pub fn run(context: &Context, id: &str, force: bool) -> Result<()> {
+    context.root.sweep(id);
     let container = if force {
         match context.root.try_find(id)? {
             Some(container) => container,

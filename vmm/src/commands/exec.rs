@@ -3,22 +3,23 @@
 use std::{
     fs::{self, File},
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use guest_abi::container::ProcessSpec;
 use oci_spec::runtime::Process;
 
-use super::{Context, not_running, run::wait, unexpected, write_pid_file};
+use super::{Context, attached::stand_for, not_running, run::wait, unexpected, write_pid_file};
 use crate::{
     bundle::{self, Bundle, BundleOptions},
+    channel::Channel,
     console_socket::offer_terminal,
     control_socket::{Client, Reply, Request},
     devices::host_stream::{Direction, own_description},
     error::{Failure, Result},
     signals::Signals,
-    stand_in::{self, Role, StandIn, Streams},
+    stand_in::{self, Role, Streams},
     state::{Container, Record, Status, status},
     terminal,
 };
@@ -86,6 +87,9 @@ pub fn run(context: &Context, options: &Options) -> Result<u8> {
         process.terminal_size = process.terminal_size.or_else(terminal::size);
     }
     let streams = streams(&process, options)?;
+    if !options.detach && options.console_socket.is_none() {
+        return run_attached(options, &container, process, &streams, &signals);
+    }
     let controls = process.terminal && !own_terminal;
     let own_streams = streams_of_stand_in(&process, &streams, controls)?;
     let stand_in = stand_in::spawn(Role::Process, &options.id, own_streams)?;
@@ -95,10 +99,9 @@ pub fn run(context: &Context, options: &Options) -> Result<u8> {
         // It is small, and what it stands for is counted in any case.
         context.log.warning(failure);
     }
-    let started = start(&container, process, &streams, &stand_in).and_then(|()| {
-        let path = options.pid_file.as_ref();
-        path.map_or(Ok(()), |path| write_pid_file(path, stand_in.id()))
-    });
+    let life_line = stand_in.channel().as_fd();
+    let started = start(&container, process, &streams, life_line)
+        .and_then(|()| tell_pid(options, stand_in.id()));
     // Who reads the other ends waits for all copies.
     drop(streams);
     match started {
@@ -109,6 +112,29 @@ pub fn run(context: &Context, options: &Options) -> Result<u8> {
         Ok(()) if options.detach => Ok(0),
         Ok(()) => wait(stand_in.into_child(), &signals, own_terminal),
     }
+}
+
+/// Runs the process on the command's own streams. No stand-in is needed: the caller waits for the
+/// command.
+fn run_attached(
+    options: &Options,
+    container: &Container,
+    process: ProcessSpec,
+    streams: &[OwnedFd; 3],
+    signals: &Signals,
+) -> Result<u8> {
+    let has_terminal = process.terminal;
+    let (line, remote) = Channel::pair().map_err(|error| failed(error.into()))?;
+    start(container, process, streams, remote.as_fd())?;
+    // A sandbox that is gone shows as a hang-up.
+    drop(remote);
+    tell_pid(options, std::process::id())?;
+    let status = stand_for(&line, signals, has_terminal).map_err(failed)?;
+    Ok(status.shell_code())
+}
+
+fn tell_pid(options: &Options, pid: u32) -> Result<()> {
+    options.pid_file.as_ref().map_or(Ok(()), |path| write_pid_file(path, pid))
 }
 
 fn read_process(source: &Source, record: &Record) -> Result<ProcessSpec> {
@@ -207,7 +233,7 @@ fn start(
     container: &Container,
     process: ProcessSpec,
     streams: &[OwnedFd; 3],
-    stand_in: &StandIn,
+    life_line: BorrowedFd<'_>,
 ) -> Result<()> {
     // The sandbox process could not open anything a second time: it is in its jail.
     let own = |stream: &OwnedFd, direction| own_description(stream.as_fd(), direction);
@@ -215,7 +241,7 @@ fn start(
     let input = own(input, Direction::Input).map_err(failed)?;
     let output = own(output, Direction::Output).map_err(failed)?;
     let error = own(error, Direction::Output).map_err(failed)?;
-    let descriptors = [input.as_fd(), output.as_fd(), error.as_fd(), stand_in.channel().as_fd()];
+    let descriptors = [input.as_fd(), output.as_fd(), error.as_fd(), life_line];
     let request = Request::Execute(process);
     let ask = |client: Client| client.ask(&request, &descriptors, None);
     match Client::connect(container.directory()).and_then(ask) {

@@ -1,5 +1,6 @@
 //! The commands of an OCI runtime, one a module.
 
+mod attached;
 pub mod create;
 pub mod debug;
 pub mod delete;
@@ -9,6 +10,7 @@ pub mod features;
 pub mod install;
 pub mod kill;
 pub mod list;
+mod namespaces;
 pub mod pause;
 pub mod ps;
 pub mod run;
@@ -23,7 +25,7 @@ use crate::{
     control_socket::{Client, Reply, Request},
     error::{Failure, Result},
     logging::Log,
-    sandbox::settings::Settings,
+    sandbox::settings::{Network, Settings},
     state::{Container, Record, StateRoot},
 };
 
@@ -45,6 +47,8 @@ pub struct Launch<'a> {
     pub systemd_cgroup: bool,
     /// Whether flags say how large it is; else the limits of config.json do.
     pub is_sized: Sized,
+    /// What its network is.
+    pub network: Network,
     /// The context.
     pub context: &'a Context,
 }

@@ -48,13 +48,26 @@ pub struct StreamEvents<P> {
     name: &'static str,
     pump: P,
     waits_for_host: bool,
+    watches_kick: bool,
     ending: Ending,
 }
 
 impl<P: Pump> StreamEvents<P> {
     /// Puts `pump` on a loop that ends when its queue breaks; `name` is for the message.
     pub const fn new(name: &'static str, pump: P, ending: Ending) -> Self {
-        Self { name, pump, waits_for_host: false, ending }
+        Self { name, pump, waits_for_host: false, watches_kick: true, ending }
+    }
+
+    /// The same for a queue that shares its doorbell: who clears that calls [`Self::serve`].
+    pub const fn without_doorbell(name: &'static str, pump: P, ending: Ending) -> Self {
+        Self { name, pump, waits_for_host: false, watches_kick: false, ending }
+    }
+
+    /// Moves what there is.
+    pub fn serve(&mut self, ops: &mut EventOps) {
+        if let Err(error) = self.run(ops) {
+            self.ending.broken(self.name, error);
+        }
     }
 
     /// The pump.
@@ -103,6 +116,9 @@ impl<P: Pump> StreamEvents<P> {
 
 impl<P: Pump> MutEventSubscriber for StreamEvents<P> {
     fn init(&mut self, ops: &mut EventOps) {
+        if !self.watches_kick {
+            return;
+        }
         let kick = self.pump.kick().as_fd().as_raw_fd();
         if let Err(error) = ops.add(Events::new_raw(kick, EventSet::IN)) {
             self.ending.broken(self.name, error);
@@ -110,9 +126,9 @@ impl<P: Pump> MutEventSubscriber for StreamEvents<P> {
     }
 
     fn process(&mut self, _events: Events, ops: &mut EventOps) {
-        self.pump.kick().clear();
-        if let Err(error) = self.run(ops) {
-            self.ending.broken(self.name, error);
+        if self.watches_kick {
+            self.pump.kick().clear();
         }
+        self.serve(ops);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Descriptors of a console or control queue.
 const STREAM_QUEUE_SIZE: u16 = 64;
-/// Window of the console and of the control device, in bytes.
+/// Window of the consoles and of the control device, in bytes.
 const STREAM_WINDOW_BYTES: u64 = 8 << 20;
 /// Descriptors of a file-system queue.
 const FILE_SYSTEM_QUEUE_SIZE: u16 = 256;
@@ -31,7 +31,7 @@ pub struct Device {
     pub descriptor: DeviceDescriptor,
     index: u16,
     window: OwnedFd,
-    /// What the driver rings, for each queue.
+    /// What the driver rings ([`DeviceKind::doorbell_of`]).
     kicks: Vec<Doorbell>,
     /// What the device rings.
     call: Doorbell,
@@ -61,7 +61,7 @@ pub fn create_all(trees: &Trees, can_execute: bool) -> io::Result<Vec<Device>> {
 
 impl Device {
     fn create(kind: DeviceKind, index: u16, queue_size: u16, bytes: u64) -> io::Result<Self> {
-        let kicks = (0..kind.queue_count())
+        let kicks = (0..kind.doorbell_count())
             .map(|_| Doorbell::new())
             .collect::<Result<_, rustix::io::Errno>>()?;
         Ok(Self {
@@ -80,11 +80,10 @@ impl Device {
     pub fn serve(&self) -> io::Result<Vec<DeviceQueue>> {
         let window =
             Window::map(self.window.try_clone()?, &self.descriptor).map_err(io::Error::other)?;
-        self.descriptor
-            .queues
-            .iter()
-            .zip(&self.kicks)
-            .map(|(layout, kick)| {
+        (0..)
+            .zip(&self.descriptor.queues)
+            .map(|(queue, layout)| {
+                let kick = self.doorbell(queue)?;
                 let (kick, call) = (kick.try_clone()?, self.call.try_clone()?);
                 DeviceQueue::new(window.clone(), layout, kick, call).map_err(io::Error::other)
             })
@@ -96,7 +95,7 @@ impl Device {
     /// # Errors
     /// If the limit of open files is reached.
     pub fn gofer_mount(&self, source: &super::plan::Tree) -> io::Result<GoferMount> {
-        let kick = self.kicks.first().ok_or_else(|| io::Error::other("a device without queues"))?;
+        let kick = self.doorbell(0)?;
         Ok(GoferMount {
             source: source.path.clone(),
             read_only: source.read_only,
@@ -131,7 +130,13 @@ impl Device {
         })
     }
 
-    /// What the platform rings, by queue.
+    /// The doorbell of queue `queue`.
+    fn doorbell(&self, queue: u16) -> io::Result<&Doorbell> {
+        let index = usize::from(self.descriptor.kind.doorbell_of(queue));
+        self.kicks.get(index).ok_or_else(|| io::Error::other("no such doorbell"))
+    }
+
+    /// What the platform rings, by doorbell.
     ///
     /// # Errors
     /// If the limit of open files is reached.

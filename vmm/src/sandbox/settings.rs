@@ -35,6 +35,18 @@ pub enum Platform {
     Ptrace,
 }
 
+/// What network a container is to have. For now it has its loopback interface in each case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Its loopback interface only.
+    None,
+    /// The interfaces of its network namespace, on a stack in the sandbox.
+    #[default]
+    Sandbox,
+    /// The host's.
+    Host,
+}
+
 /// `bytes` rounded down to whole pages, if a sandbox can have that much memory.
 ///
 /// # Errors

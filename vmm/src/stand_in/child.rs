@@ -18,7 +18,7 @@ use rustix::{
     process::setsid,
 };
 
-use super::{Answer, Ended, Happened, Order, Role};
+use super::{Answer, Ended, Happened, Order, Role, memory::release_file_pages};
 use crate::{
     channel::Channel,
     error::{Failure, Result},
@@ -65,6 +65,8 @@ pub fn main() -> ExitCode {
     if !arguments.has_terminal {
         let _ = release_streams();
     }
+    // It waits from now on. Without /proc it is larger, and that is all.
+    let _ = release_file_pages();
     let status = stand(&line, &signals);
     end_as(status, line.sandbox)
 }

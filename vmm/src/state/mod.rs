@@ -73,7 +73,7 @@ impl StateRoot {
     pub fn create(&self, id: &str) -> Result<Container> {
         check_id(id)?;
         fs::create_dir_all(&self.0).map_err(|error| self.unusable(&error))?;
-        let temporary = self.0.join(format!(".{}.{id}", std::process::id()));
+        let temporary = self.0.join(temporary_name(std::process::id(), id));
         make_directory(&temporary).map_err(|error| self.unusable(&error))?;
         let container =
             Container::open(id, &temporary).map_err(|error| self.unusable(&error.into()))?;
@@ -115,6 +115,19 @@ impl StateRoot {
             Ok(container) => Ok(Some(container)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(self.unusable(&error.into())),
+        }
+    }
+
+    /// Removes what commands left that were killed while they made a container `id`.
+    pub fn sweep(&self, id: &str) {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let maker = name.to_str().and_then(|name| maker_of(name, id));
+            if maker.is_some_and(|pid| ProcessIdentity::of(pid).is_none()) {
+                // It is empty; whoever is faster has removed it.
+                let _ = fs::remove_dir(entry.path());
+            }
         }
     }
 
@@ -210,8 +223,9 @@ impl Container {
         let mut file = fs::File::from(file);
         file.write_all(bytes)?;
         file.sync_all()?;
-        renameat(&self.directory, &temporary, &self.directory, name)?;
-        Ok(rustix::fs::fsync(&self.directory)?)
+        // The content is there before the name. Which of two records a host finds that lost its power
+        // does not matter: its containers are gone.
+        Ok(renameat(&self.directory, &temporary, &self.directory, name)?)
     }
 
     /// Forgets it.
@@ -240,6 +254,17 @@ impl Container {
             format_args!("see {}", self.path.display()),
         )
     }
+}
+
+/// The name of a container's directory while process `pid` makes it.
+fn temporary_name(pid: u32, id: &str) -> String {
+    format!(".{pid}.{id}")
+}
+
+/// The process that makes the container `id` in the directory `name`, if that is what it is for.
+fn maker_of(name: &str, id: &str) -> Option<u32> {
+    let pid = name.strip_prefix('.')?.strip_suffix(id)?.strip_suffix('.')?.parse().ok()?;
+    (temporary_name(pid, id) == name).then_some(pid)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {
@@ -315,6 +340,21 @@ mod tests {
         let record = Record::example();
         container.write_record(&record).unwrap();
         assert_eq!(root.find("one").unwrap().record().unwrap(), Some(record));
+    }
+
+    #[test]
+    fn what_a_killed_maker_left_is_swept() {
+        let (_directory, root) = root();
+        fs::create_dir_all(&root.0).unwrap();
+        // No process has such an id (proc_sys_kernel(5), pid_max).
+        let left = root.0.join(temporary_name(u32::MAX, "one"));
+        let busy = root.0.join(temporary_name(std::process::id(), "one"));
+        let other = root.0.join(temporary_name(u32::MAX, "an.one"));
+        for directory in [&left, &busy, &other] {
+            fs::create_dir(directory).unwrap();
+        }
+        root.sweep("one");
+        assert!(!left.exists() && busy.exists() && other.exists());
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl ConsoleInput {
     }
 
     /// Ends the stream: who reads it, now or later, gets EIO.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         *self.state.lock() = State::Failed;
         self.readers.wake(PollEvents::IN | PollEvents::ERROR);
     }

@@ -22,7 +22,7 @@ use guest_abi::{
 use super::{BufferArea, BufferPool, Virtqueue};
 use crate::{
     errno::{Errno, Result},
-    kernel::Driver,
+    kernel::{Completion, Driver},
     platform::PlatformRef,
 };
 
@@ -54,11 +54,22 @@ pub struct Console {
     input: Arc<ConsoleInput>,
     output: Arc<ConsoleOutput>,
     error: Arc<ConsoleOutput>,
+    released: Arc<Completion>,
+}
+
+/// What the output streams of a console share: its drop tells that nobody has either any more. What
+/// the host has not taken yet keeps them too.
+struct Hold(Arc<Completion>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.complete();
+    }
 }
 
 impl ConsoleLines {
     /// Drives all consoles of `device`, which has index `index` in the device table. Its window
-    /// must have room for at least three buffers of 16 KiB for each; nine are used.
+    /// must have room for at least three buffers of 16 KiB for each; at most nine are used.
     ///
     /// # Errors
     /// EINVAL or ENXIO if the descriptor is not valid, ENOMEM if the window is too small.
@@ -92,11 +103,15 @@ impl ConsoleLines {
             // What the last user left with the host is back by now.
             line.queue.poll();
         }
-        let output = |line: &Line| ConsoleOutput::new(line.queue.clone(), line.pool.clone());
+        let released = Arc::new(Completion::default());
+        let hold = Arc::new(Hold(released.clone()));
+        let output =
+            |line: &Line| ConsoleOutput::new(line.queue.clone(), line.pool.clone(), hold.clone());
         Arc::new(Console {
             input: ConsoleInput::new(self.input.queue.clone(), self.input.pool.clone()),
             output: output(&self.output),
             error: output(&self.error),
+            released,
         })
     }
 }
@@ -126,6 +141,11 @@ impl Console {
         &self.error
     }
 
+    /// Complete when nobody has the output streams any more, this included.
+    pub const fn released(&self) -> &Arc<Completion> {
+        &self.released
+    }
+
     /// Waits until the host has all output. To be awaited before the host is told of the exit.
     pub async fn flush(&self) {
         self.output.flush().await;
@@ -137,6 +157,14 @@ impl Console {
         self.input.close();
         self.output.close();
         self.error.close();
+    }
+}
+
+impl Driver for ConsoleLines {
+    fn poll(&self) {
+        for line in [&self.input, &self.output, &self.error] {
+            line.queue.poll();
+        }
     }
 }
 

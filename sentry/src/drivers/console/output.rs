@@ -13,6 +13,7 @@ use core::task::Waker;
 use guest_abi::console::OUTPUT_CLOSED;
 use spin::mutex::SpinMutex;
 
+use super::Hold;
 use crate::{
     drivers::{Buffer, BufferPool, Chain, Completion, Part, Request, SubmitError, Virtqueue},
     errno::{Errno, Result},
@@ -37,6 +38,7 @@ pub struct ConsoleOutput {
     writers: WaitQueue,
     this: Weak<Self>,
     inode: u64,
+    _hold: Arc<Hold>,
 }
 
 #[derive(Default)]
@@ -45,12 +47,15 @@ struct State {
     sent: VecDeque<Request>,
     /// Being filled, and how many bytes it has.
     filling: Option<(Buffer, usize)>,
+    /// How many buffers were given to the host, and how many it has returned.
+    submitted: u64,
+    returned: u64,
     /// Nobody reads any more.
     closed: bool,
 }
 
 impl ConsoleOutput {
-    pub(super) fn new(queue: Arc<Virtqueue>, pool: Arc<BufferPool>) -> Arc<Self> {
+    pub(super) fn new(queue: Arc<Virtqueue>, pool: Arc<BufferPool>, hold: Arc<Hold>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             queue,
             pool,
@@ -58,6 +63,7 @@ impl ConsoleOutput {
             writers: WaitQueue::new(),
             this: this.clone(),
             inode: next_inode(),
+            _hold: hold,
         })
     }
 
@@ -101,12 +107,16 @@ impl ConsoleOutput {
         self.writers.wait_until(PollEvents::OUT, attempt).await
     }
 
-    /// Waits until the host has everything, or nobody reads any more.
+    /// Waits until the host has all that was written so far, or nobody reads any more.
     pub async fn flush(&self) {
+        let last = {
+            let state = self.state.lock();
+            state.submitted + u64::from(state.filling.is_some())
+        };
         let drained = || {
             let mut state = self.state.lock();
             self.settle(&mut state);
-            (state.closed || (state.sent.is_empty() && state.filling.is_none())).then_some(())
+            (state.closed || state.returned >= last).then_some(())
         };
         self.writers.wait_until(PollEvents::OUT, drained).await;
     }
@@ -192,6 +202,7 @@ impl ConsoleOutput {
                     request.notify(&Waker::from(this));
                 }
                 state.sent.push_back(request);
+                state.submitted += 1;
             }
             Err(SubmitError::Full(chain)) => {
                 let part = chain.parts.into_iter().next();
@@ -205,6 +216,7 @@ impl ConsoleOutput {
     fn settle(&self, state: &mut State) {
         while let Some(answer) = state.sent.front_mut().and_then(Request::try_take) {
             state.sent.pop_front();
+            state.returned += 1;
             state.closed |= is_closed(&answer);
         }
         if state.closed {

@@ -54,6 +54,25 @@ fn input_is_asked_for_only_when_wanted_and_read_in_parts() {
 }
 
 #[test]
+fn output_streams_are_released_when_nobody_has_them_and_all_is_taken() {
+    let Rig { console, input: _input, output: queue } = rig();
+    let released = console.released().clone();
+    let mut wait = Box::pin(async { released.wait().await });
+    let (output, error) = (console.output().clone(), console.error().clone());
+    assert_eq!(output.push(b"last words"), Ok(10));
+    let lines = output.queue().clone();
+    drop((console, error));
+    assert!(poll_once(&mut wait).is_pending());
+    drop(output);
+    // The host has them still.
+    assert!(poll_once(&mut wait).is_pending());
+    let chain = queue.pop().unwrap();
+    queue.answer(&chain, &[]);
+    lines.poll();
+    assert!(poll_once(&mut wait).is_ready());
+}
+
+#[test]
 fn input_ends_for_good() {
     let rig = rig();
     assert_eq!(rig.console.input().poll(), PollEvents::empty());

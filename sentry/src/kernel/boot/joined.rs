@@ -19,7 +19,7 @@ use crate::{
 /// The processes that the host started and that have not ended. The lock is a leaf.
 #[derive(Default)]
 pub struct JoinedProcesses {
-    consoles: Once<Vec<ConsoleLines>>,
+    consoles: Once<Vec<Arc<ConsoleLines>>>,
     running: SpinMutex<BTreeMap<ProcessNumber, Joined>>,
     start: Completion,
 }
@@ -43,7 +43,7 @@ pub struct Order {
 
 impl JoinedProcesses {
     /// Gives them consoles; once.
-    pub(super) fn set_consoles(&self, consoles: Vec<ConsoleLines>) {
+    pub(super) fn set_consoles(&self, consoles: Vec<Arc<ConsoleLines>>) {
         self.consoles.call_once(|| consoles);
     }
 
@@ -62,19 +62,19 @@ impl JoinedProcesses {
         self.running.lock().get(&number).and_then(|joined| joined.terminal.clone())
     }
 
-    fn open_console(&self, index: u16) -> Option<Arc<Console>> {
-        self.consoles.get()?.get(usize::from(index)).map(ConsoleLines::open)
+    fn lines(&self, index: u16) -> Option<Arc<ConsoleLines>> {
+        self.consoles.get()?.get(usize::from(index)).cloned()
     }
 }
 
-/// Starts the process that `order` describes, and reports to the host how that went and how it
-/// ends.
+/// Starts the process that `order` describes, and reports to the host how that went, how it ends
+/// and when its streams are free again.
 pub(super) fn start(kernel: &Arc<Kernel>, control: &Arc<Control>, order: Order) {
     let (kernel_of_task, control) = (kernel.clone(), control.clone());
     let life = async move {
         let number = order.number;
         let last = match live(&kernel_of_task, &control, order).await {
-            Ok(status) => SentryMessage::ExecutedExited { number, status: exit_status(status) },
+            Ok(()) => SentryMessage::StreamsClosed { number },
             Err(failure) => {
                 let errno = failure.errno.number();
                 SentryMessage::ExecuteFailed { number, cause: failure.cause, errno }
@@ -86,22 +86,48 @@ pub(super) fn start(kernel: &Arc<Kernel>, control: &Arc<Control>, order: Order) 
     kernel.scheduler.spawn(Box::pin(life));
 }
 
-async fn live(
-    kernel: &Arc<Kernel>,
-    control: &Control,
-    order: Order,
-) -> Result<WaitStatus, StartFailure> {
-    let console = kernel
+/// From the start of a process until nobody has its streams.
+async fn live(kernel: &Arc<Kernel>, control: &Control, order: Order) -> Result<(), StartFailure> {
+    let lines = kernel
         .joined
-        .open_console(order.console)
+        .lines(order.console)
         .ok_or_else(|| StartFailure::new("there is no such console", Errno::ENXIO))?;
-    let driver: Arc<dyn Driver> = console.clone();
+    let driver: Arc<dyn Driver> = lines.clone();
     kernel.drivers.write().push(driver.clone());
-    let outcome = run_to_end(kernel, control, &order, &console).await;
-    console.flush().await;
-    console.close();
+    let outcome = with_streams(kernel, control, &order, lines.open()).await;
     kernel.drivers.write().retain(|other| !Arc::ptr_eq(other, &driver));
     outcome
+}
+
+/// The same on `console`, which the process and those that it leaves behind have: as with a pipe,
+/// the host sees the end of a stream when the last of them has closed it. A terminal is hung up when
+/// the process has ended that it was made for.
+async fn with_streams(
+    kernel: &Arc<Kernel>,
+    control: &Control,
+    order: &Order,
+    console: Arc<Console>,
+) -> Result<(), StartFailure> {
+    let status = match run_to_end(kernel, control, order, &console).await {
+        Ok(status) => status,
+        Err(failure) => {
+            console.close();
+            return Err(failure);
+        }
+    };
+    console.flush().await;
+    let (number, status) = (order.number, exit_status(status));
+    // Nothing can be done for a host that does not listen.
+    let _ = control.send(&SentryMessage::ExecutedExited { number, status }).await;
+    if order.spec.terminal {
+        console.close();
+        return Ok(());
+    }
+    let (input, released) = (console.input().clone(), console.released().clone());
+    drop(console);
+    released.wait().await;
+    input.close();
+    Ok(())
 }
 
 async fn run_to_end(

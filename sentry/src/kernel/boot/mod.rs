@@ -55,7 +55,7 @@ fn attach_devices(kernel: &Arc<Kernel>) -> Result<()> {
             }
             DeviceKind::ExecConsoles => {
                 let consoles = ConsoleLines::all(&kernel.platform, index, device)?;
-                kernel.joined.set_consoles(consoles);
+                kernel.joined.set_consoles(consoles.into_iter().map(Arc::new).collect());
                 // Each is driven while a process has it.
                 continue;
             }

@@ -201,9 +201,10 @@ async fn open_standard_streams(
     let streams: [Arc<OpenFile>; 3] = if spec.terminal {
         let (rows, columns) = spec.terminal_size.unwrap_or_default();
         let window = WindowSize { rows, columns, ..WindowSize::default() };
-        let own = tty::console::attach(&current.kernel, console, window);
-        let file = open_terminal(current, own.clone()).await.map_err(failed)?;
-        terminal = Some(own);
+        let attached = tty::console::attach(&current.kernel, console, window, spec.uid);
+        let own = attached.map_err(failed)?;
+        let file = open_terminal(current, &own).await.map_err(failed)?;
+        terminal = Some(own.terminal);
         [file.clone(), file.clone(), file]
     } else {
         let open = |file: Arc<dyn File>, flags| OpenFile::new(file, None, flags);
@@ -222,17 +223,18 @@ async fn open_standard_streams(
 
 async fn open_terminal(
     current: &Current,
-    terminal: Arc<tty::Terminal>,
+    own: &tty::console::Attached,
 ) -> crate::errno::Result<Arc<OpenFile>> {
     let credentials = current.credentials();
     let caller =
         Caller { kernel: &current.kernel, task: Some(&current.task), credentials: &credentials };
-    let file = tty::TerminalFile::open(terminal, caller, OpenFlags::READ_WRITE)?;
+    let file = tty::TerminalFile::open(own.terminal.clone(), caller, OpenFlags::READ_WRITE)?;
     let root = current.fs.root();
-    let own = Credentials::kernel();
-    let context = kernel_context(&current.kernel, &own, &root);
-    // A container without /dev has no name for its terminal.
-    let path = walk(&context, &root, b"/dev/console", WalkFlags::FOLLOW).await.ok();
+    let credentials = Credentials::kernel();
+    let context = kernel_context(&current.kernel, &credentials, &root);
+    // A container without /dev/pts has no name for its terminal.
+    let name = format!("/dev/pts/{}", own.number);
+    let path = walk(&context, &root, name.as_bytes(), WalkFlags::FOLLOW).await.ok();
     Ok(OpenFile::new(file, path, OpenFlags::READ_WRITE))
 }
 

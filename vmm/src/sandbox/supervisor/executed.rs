@@ -1,10 +1,10 @@
 //! Processes that commands start in the running container.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use event_manager::{SubscriberId, SubscriberOps};
 use guest_abi::{
-    console::CONSOLE_QUEUES,
+    console::{CONSOLE_QUEUES, EXEC_CONSOLES},
     container::ProcessSpec,
     control::{ExitStatus, HostMessage, ProcessNumber},
 };
@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::{
     super::{
         HostStreams, cannot_start,
-        event_loop::{Shared, shared},
+        event_loop::{Shared, are_delivered, shared},
     },
     Supervisor, Table,
     clients::Awaited,
@@ -26,7 +26,7 @@ use crate::{
     devices::{StreamEvents, input::Input, output::Output},
     error::{Failure, Result},
     stand_in::{Ended, Happened},
-    virtqueue::{DeviceQueue, QueueError},
+    virtqueue::{DeviceQueue, Doorbell, QueueError},
 };
 
 /// The queues of one console.
@@ -37,14 +37,17 @@ type Queues = [DeviceQueue; CONSOLE_QUEUES];
 pub struct Executed {
     /// Consoles that no process has, by index.
     free: Table<u16, Queues>,
+    /// What the sentry rings for any of their queues.
+    doorbell: Option<Doorbell>,
     running: Table<ProcessNumber, Process>,
     last_number: u32,
 }
 
-/// One process.
+/// One process, or what it left of itself: its streams, which others may still have.
 #[derive(Debug)]
 struct Process {
-    life_line: Channel,
+    /// Until it has ended.
+    life_line: Option<Channel>,
     console: u16,
     input: Shared<StreamEvents<Input>>,
     outputs: [Shared<StreamEvents<Output>>; 2],
@@ -54,17 +57,27 @@ struct Process {
 impl Executed {
     /// No process yet, and consoles over `queues`.
     pub fn new(queues: Vec<DeviceQueue>) -> Self {
+        let doorbell = queues.first().and_then(|queue| queue.kick().try_clone().ok());
         let mut queues = queues.into_iter();
         let next = || -> Option<Queues> { Some([queues.next()?, queues.next()?, queues.next()?]) };
         let free = (0..).zip(std::iter::from_fn(next)).collect();
-        Self { free, running: Table::new(), last_number: ProcessNumber::FIRST.0 }
+        Self { free, doorbell, running: Table::new(), last_number: ProcessNumber::FIRST.0 }
     }
 
     /// What the stand-in of a process says.
     pub fn receive(&self, number: ProcessNumber) -> rustix::io::Result<(Happened, Vec<OwnedFd>)> {
-        self.running
-            .get(&number)
-            .map_or(Err(Errno::AGAIN), |process| process.life_line.try_receive())
+        let life_line = self.running.get(&number).and_then(|process| process.life_line.as_ref());
+        life_line.map_or(Err(Errno::AGAIN), Channel::try_receive)
+    }
+
+    /// What the sentry rings for any of the consoles, to be watched.
+    pub fn doorbell(&self) -> Option<std::io::Result<OwnedFd>> {
+        self.doorbell.as_ref().map(|doorbell| doorbell.as_fd().try_clone_to_owned())
+    }
+
+    /// Whether all that processes wrote is delivered.
+    pub fn are_delivered(&self) -> bool {
+        self.running.values().all(|process| are_delivered(&process.outputs))
     }
 }
 
@@ -81,7 +94,12 @@ impl Supervisor {
             .map_err(|_| Failure::new("exec without its streams", "please report it"))?;
         let streams = HostStreams::received(input, output, error).map_err(cannot_start)?;
         let (console, queues) = self.executed.free.pop_first().ok_or_else(|| {
-            Failure::new("too many processes run by exec", "wait until one of them has ended")
+            Failure::new(
+                format_args!(
+                    "the streams of {EXEC_CONSOLES} processes run by exec are open already"
+                ),
+                "wait until one of them has ended",
+            )
         })?;
         self.executed.last_number += 1;
         let number = ProcessNumber(self.executed.last_number);
@@ -102,18 +120,39 @@ impl Supervisor {
         life_line: Channel,
     ) -> Process {
         let [input, output, error] = queues;
-        let events = |output| shared(StreamEvents::new("exec output", output, self.ending.clone()));
+        let ending = || self.ending.clone();
+        let events =
+            |output| shared(StreamEvents::without_doorbell("exec output", output, ending()));
         let outputs =
             [events(Output::new(output, host.output)), events(Output::new(error, host.error))];
         let input = Input::new(input, host.input);
-        let input = shared(StreamEvents::new("exec input", input, self.ending.clone()));
+        let input = shared(StreamEvents::without_doorbell("exec input", input, ending()));
         let [first, second] = outputs.clone();
         let subscribers = [
             self.manager.add_subscriber(Box::new(input.clone())),
             self.manager.add_subscriber(Box::new(first)),
             self.manager.add_subscriber(Box::new(second)),
         ];
-        Process { life_line, console, input, outputs, subscribers }
+        Process { life_line: Some(life_line), console, input, outputs, subscribers }
+    }
+
+    /// The doorbell of the consoles rang: any of them may have something.
+    pub(super) fn serve_consoles(&mut self) {
+        if let Some(doorbell) = &self.executed.doorbell {
+            doorbell.clear();
+        }
+        for process in self.executed.running.values() {
+            let [input, output, error] = process.subscribers;
+            // They were added, so they are known.
+            if let Ok(mut ops) = self.manager.event_ops(input) {
+                process.input.borrow_mut().serve(&mut ops);
+            }
+            for (id, stream) in [output, error].into_iter().zip(&process.outputs) {
+                if let Ok(mut ops) = self.manager.event_ops(id) {
+                    stream.borrow_mut().serve(&mut ops);
+                }
+            }
+        }
     }
 
     /// The sentry has started a process.
@@ -127,23 +166,28 @@ impl Supervisor {
         self.forget_process(number);
     }
 
-    /// A process has ended; the sentry waited until all its output was taken.
+    /// A process has ended; the sentry waited until all its output was taken. Its streams stay for
+    /// those that it left behind.
     pub(super) fn process_ended(&mut self, number: ProcessNumber, status: ExitStatus) {
-        if let Some(process) = self.executed.running.get(&number) {
+        self.unwatch(Source::LifeLine(number));
+        let process = self.executed.running.get_mut(&number);
+        if let Some(life_line) = process.and_then(|process| process.life_line.take()) {
             // A stand-in that was killed needs no status.
-            let _ = process.life_line.try_send(&Ended(status));
+            let _ = life_line.try_send(&Ended(status));
         }
-        self.forget_process(number);
     }
 
     /// The container has ended, and all its processes with it.
     pub(super) fn end_all_processes(&mut self) {
         let numbers: Vec<_> = self.executed.running.keys().copied().collect();
-        numbers.into_iter().for_each(|number| self.process_ended(number, ExitStatus::Signal(9)));
+        for number in numbers {
+            self.process_ended(number, ExitStatus::Signal(9));
+            self.forget_process(number);
+        }
     }
 
     /// Closes its streams, and gives its console to the next one.
-    fn forget_process(&mut self, number: ProcessNumber) {
+    pub(super) fn forget_process(&mut self, number: ProcessNumber) {
         self.unwatch(Source::LifeLine(number));
         let Some(process) = self.executed.running.remove(&number) else { return };
         for subscriber in process.subscribers {

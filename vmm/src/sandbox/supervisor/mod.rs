@@ -113,6 +113,9 @@ impl Supervisor {
         if let Some(maker) = self.maker.as_ref().map(duplicate) {
             self.watch(Source::Maker, maker);
         }
+        if let Some(doorbell) = self.executed.doorbell() {
+            self.watch(Source::Consoles, doorbell);
+        }
     }
 
     /// Serves events until it is all over.
@@ -141,6 +144,7 @@ impl Supervisor {
                 Source::Maker => self.maker_gone(),
                 Source::LifeLine(number) => self.read_life_line(number),
                 Source::Client(number) => self.read_client(number),
+                Source::Consoles => self.serve_consoles(),
             }
         }
         loop {
@@ -162,6 +166,7 @@ impl Supervisor {
                 self.process_not_started(number, super::start_failure(&cause, errno));
             }
             SentryMessage::ExecutedExited { number, status } => self.process_ended(number, status),
+            SentryMessage::StreamsClosed { number } => self.forget_process(number),
             // The control device deals with the others itself.
             _ => {}
         }
@@ -195,7 +200,8 @@ impl Supervisor {
     fn is_over(&mut self, end: &End) -> bool {
         if matches!(end, End::Exited(_)) {
             self.phase = Phase::Ending;
-            return self.is_abandoned || are_delivered(&self.outputs);
+            let is_delivered = are_delivered(&self.outputs) && self.executed.are_delivered();
+            return self.is_abandoned || is_delivered;
         }
         true
     }

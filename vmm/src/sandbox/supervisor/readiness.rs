@@ -23,6 +23,8 @@ pub enum Source {
     LifeLine(ProcessNumber),
     /// A client says something, or hung up.
     Client(u64),
+    /// The doorbell of the consoles of executed processes.
+    Consoles,
 }
 
 /// What became ready and was not dealt with, and who watches what.
