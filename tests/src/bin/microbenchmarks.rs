@@ -306,7 +306,7 @@ fn fork_exec(count: u32) {
 fn find_usr(count: u32) {
     for _ in 0..count {
         let mut find = Command::new("find");
-        let status = find.arg("/usr").stdout(Stdio::null()).status().unwrap();
-        assert!(status.success());
+        // It fails where a directory may not be read, having walked all others.
+        find.arg("/usr").stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     }
 }
