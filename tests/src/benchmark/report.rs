@@ -33,6 +33,23 @@ pub struct Report {
 }
 
 impl Table {
+    /// As Markdown.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("\n## {}\n\n{}\n\n| |", self.title, self.note);
+        self.columns.iter().for_each(|column| text.push_str(&format!(" {column} |")));
+        text.push_str("\n|---|");
+        self.columns.iter().for_each(|_| text.push_str("---:|"));
+        text.push('\n');
+        for (name, figures) in &self.rows {
+            let _ = write!(text, "| {name} |");
+            for column in 0..figures.len() {
+                let _ = write!(text, " {} |", self.cell(figures, column));
+            }
+            text.push('\n');
+        }
+        text
+    }
+
     fn cell(&self, figures: &[Option<f64>], column: usize) -> String {
         let Some(figure) = figures[column] else { return "-".into() };
         let text = format!("{figure:.*} {}", self.decimals, self.unit);
@@ -49,25 +66,17 @@ impl Table {
 }
 
 impl Report {
-    /// As Markdown.
-    pub fn markdown(&self) -> String {
+    /// What comes before the tables.
+    pub fn heading(&self) -> String {
         let mut text = format!("# Benchmark\n\nMeasured on: {}.\n", self.machine);
         self.left_out.iter().for_each(|name| text.push_str(&format!("\nLeft out: {name}\n")));
-        for table in &self.tables {
-            let _ = write!(text, "\n## {}\n\n{}\n\n| |", table.title, table.note);
-            table.columns.iter().for_each(|column| text.push_str(&format!(" {column} |")));
-            text.push_str("\n|---|");
-            table.columns.iter().for_each(|_| text.push_str("---:|"));
-            text.push('\n');
-            for (name, figures) in &table.rows {
-                let _ = write!(text, "| {name} |");
-                for column in 0..figures.len() {
-                    let _ = write!(text, " {} |", table.cell(figures, column));
-                }
-                text.push('\n');
-            }
-        }
         text
+    }
+
+    /// As Markdown.
+    pub fn markdown(&self) -> String {
+        let tables: String = self.tables.iter().map(Table::markdown).collect();
+        self.heading() + &tables
     }
 
     /// As an HTML page of its own, with a bar for each figure; bars of a row compare.

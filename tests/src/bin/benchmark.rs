@@ -2,10 +2,11 @@
 //!
 //! Times the operations of `microbenchmarks` natively, in the sandbox on each platform that works
 //! here, and under runc and crun where they are installed, in turn and in one run, and prints ratios
-//! to native. A host's speed drifts, so only figures of one run may be compared. With
-//! `--report DIRECTORY` it also writes benchmark.md and benchmark.html there. With `--instructions` it
-//! only times the operations on the kvm platform: in a machine whose clock counts instructions
-//! (tests/kvm/README.md) the figures are instructions.
+//! to native. A host's speed drifts, so only figures of one run may be compared. Arguments name the
+//! tables: operations, starts, phases, memory, life-cycle, docker, exits; none means all. With `--report DIRECTORY` before
+//! them it also writes benchmark.md and benchmark.html there. With `--instructions` it only times the
+//! operations on the kvm platform: in a machine whose clock counts instructions (tests/kvm/README.md)
+//! the figures are instructions. SANDBOX_TEST_SIZE=small takes fewer rounds, for emulated machines.
 #![allow(clippy::print_stdout, reason = "a command that prints a report")]
 #![allow(clippy::float_arithmetic, reason = "ratios")]
 
@@ -16,35 +17,58 @@ use integration_tests::benchmark::{
     idle_sandbox_bytes, life_cycle, phases, start_times, sysemu_stop_nanoseconds,
 };
 
-const ROUNDS: usize = 3;
-
 fn main() -> io::Result<()> {
-    let arguments: Vec<String> = env::args().skip(1).collect();
+    let mut arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--instructions") {
         print_instructions();
         return Ok(());
     }
+    let has_directory = arguments.len() > 1 && arguments[0] == "--report";
+    let directory = has_directory.then(|| arguments.drain(..2).nth(1)).flatten();
     let (contenders, left_out) = Contender::all();
-    let operations = operations(&contenders);
-    let stops = stops(&operations);
-    let has_kvm = contenders.contains(&Contender::Sandbox("kvm"));
-    let (faster, exits) = (speed_up(&operations), has_kvm.then(|| exits(&operations)));
-    let mut tables = vec![operations, stops];
-    tables.extend(has_kvm.then_some(faster));
-    tables.extend([starts(&contenders), phases(&contenders), memory(&contenders)]);
-    tables.push(life_cycle(&platforms(&contenders).collect::<Vec<_>>()));
-    tables.extend(docker_start());
-    tables.extend(exits);
-    let report = Report { machine: machine(), left_out, tables };
-    println!("{}", report.markdown());
-    if let [flag, directory] = arguments.as_slice()
-        && flag == "--report"
-    {
-        let directory = Path::new(directory);
+    let mut report = Report { machine: machine(), left_out, tables: Vec::new() };
+    println!("{}", report.heading());
+    for (name, measure) in TABLES {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+            let tables = measure(&contenders);
+            tables.iter().for_each(|table| println!("{}", table.markdown()));
+            report.tables.extend(tables);
+        }
+    }
+    if let Some(directory) = directory.as_deref().map(Path::new) {
         fs::write(directory.join("benchmark.md"), report.markdown())?;
         fs::write(directory.join("benchmark.html"), report.html())?;
     }
     Ok(())
+}
+
+/// Measures one or more tables.
+type Measure = fn(&[Contender]) -> Vec<Table>;
+
+const TABLES: [(&str, Measure); 7] = [
+    ("operations", |contenders| {
+        let operations = operations(contenders);
+        let stops = stops(&operations);
+        let faster = has_kvm(contenders).then(|| speed_up(&operations));
+        [Some(operations), Some(stops), faster].into_iter().flatten().collect()
+    }),
+    ("starts", |contenders| vec![starts(contenders)]),
+    ("phases", |contenders| vec![phases(contenders)]),
+    ("memory", |contenders| vec![memory(contenders)]),
+    ("life-cycle", |contenders| {
+        vec![life_cycle(&platforms(contenders).collect::<Vec<_>>())]
+    }),
+    ("docker", |_| docker_start().into_iter().collect()),
+    ("exits", |contenders| has_kvm(contenders).then(exits).into_iter().collect()),
+];
+
+fn has_kvm(contenders: &[Contender]) -> bool {
+    contenders.contains(&Contender::Sandbox("kvm"))
+}
+
+/// `many`, or `few` where time is short.
+fn times(many: usize, few: usize) -> usize {
+    if env::var("SANDBOX_TEST_SIZE").is_ok_and(|size| size == "small") { few } else { many }
 }
 
 fn names(contenders: &[Contender]) -> Vec<String> {
@@ -52,7 +76,8 @@ fn names(contenders: &[Contender]) -> Vec<String> {
 }
 
 fn operations(contenders: &[Contender]) -> Table {
-    let figures: Vec<_> = contenders.iter().map(|contender| contender.operations(ROUNDS)).collect();
+    let figures: Vec<_> =
+        contenders.iter().map(|contender| contender.operations(times(3, 1))).collect();
     let figure_of = |own: &Vec<(String, u64)>, name: &str| {
         own.iter().find(|(other, _)| other == name).map(|(_, nanoseconds)| *nanoseconds as f64)
     };
@@ -111,10 +136,11 @@ fn stops(operations: &Table) -> Table {
 }
 
 fn starts(contenders: &[Contender]) -> Table {
-    let times = start_times(contenders, 15).into_iter().map(|(_, time)| Some(time)).collect();
+    let times =
+        start_times(contenders, times(15, 3)).into_iter().map(|(_, time)| Some(time)).collect();
     Table {
         title: "Start".into(),
-        note: "Milliseconds from start to end of /bin/true, median of 15.".into(),
+        note: "Milliseconds from start to end of /bin/true, medians.".into(),
         columns: names(contenders),
         unit: "ms",
         decimals: 1,
@@ -127,16 +153,15 @@ fn starts(contenders: &[Contender]) -> Table {
 fn phases(contenders: &[Contender]) -> Table {
     let platforms: Vec<_> = platforms(contenders).collect();
     let times: Vec<_> =
-        platforms.iter().map(|platform| phases::start_phases(platform, 9)).collect();
+        platforms.iter().map(|platform| phases::start_phases(platform, times(9, 3))).collect();
     let row = |(index, name): (usize, &'static str)| {
         (name.to_owned(), times.iter().map(|own| own[index]).collect())
     };
     Table {
         title: "Phases of a start".into(),
-        note:
-            "Milliseconds, medians of 9, with a log. The first instruction of the program follows \
+        note: "Milliseconds, medians, with a log. The first instruction of the program follows \
                the phase before the last."
-                .into(),
+            .into(),
         columns: platforms.iter().map(|name| (*name).to_owned()).collect(),
         unit: "ms",
         decimals: 1,
@@ -175,16 +200,29 @@ fn memory(contenders: &[Contender]) -> Table {
     }
 }
 
-fn exits(operations: &Table) -> Table {
-    let rows =
-        operations.rows.iter().map(|(name, _)| (name.clone(), vec![exits_per_operation(name)]));
+/// Operations that are to cost no exit.
+const EXITS_OF: [&str; 10] = [
+    "getpid",
+    "read-dev-zero",
+    "stat",
+    "pread-cached",
+    "first-touch-page",
+    "pipe-round-trip",
+    "futex-wake",
+    "thread-hand-off",
+    "epoll-ready",
+    "fork-exit",
+];
+
+fn exits() -> Table {
+    let rows = EXITS_OF.map(|name| (name.to_owned(), vec![exits_per_operation(name)]));
     Table {
         title: "VM exits".into(),
         note: "Exits an operation on one vCPU, without those of the host's own interrupts.".into(),
         columns: vec!["kvm".into()],
         unit: "",
         decimals: 3,
-        rows: rows.filter(|(_, figures)| figures[0].is_some()).collect(),
+        rows: rows.into_iter().filter(|(_, figures)| figures[0].is_some()).collect(),
         has_ratios: false,
     }
 }
