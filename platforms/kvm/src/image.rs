@@ -70,7 +70,19 @@ pub fn load(memory: &GuestMemoryMmap) -> Result<Loaded, Error> {
             executable: header.p_flags & abi::PF_X != 0,
         });
     }
+    forget_embedded();
     Ok(loaded)
+}
+
+/// Lets the host take the pages of the embedded image back: the guest has its own copy. They come
+/// back from the file if they are read again.
+fn forget_embedded() {
+    let start = IMAGE.as_ptr().addr().next_multiple_of(4096);
+    let end = (IMAGE.as_ptr().addr() + IMAGE.len()) / 4096 * 4096;
+    if start < end {
+        // SAFETY: whole pages of read-only data of this program's file, which stay mapped.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+    }
 }
 
 /// Copies one segment. What lies beyond its bytes is zero already: the memory is new.

@@ -306,7 +306,10 @@ impl GlobalFlags {
                 Ok(Platform::Ptrace)
             }
             PlatformFlag::Kvm => match kvm_verdict() {
-                Ok(()) => Ok(Platform::Kvm),
+                Ok(()) => {
+                    log.information("platform kvm: asked for by --platform");
+                    Ok(Platform::Kvm)
+                }
                 Err(reason) => Err(Failure::new(
                     format_args!("cannot use the kvm platform: {reason}"),
                     "use --platform=ptrace or leave the flag out",

@@ -76,6 +76,7 @@ fn boot() {
     match sentry::kernel::boot(platform, info) {
         Ok(kernel) => {
             KERNEL.call_once(|| kernel);
+            heap::end_boot();
         }
         Err(errno) => fail(&alloc::format!("the sentry did not boot: {errno}")),
     }
