@@ -145,3 +145,16 @@ fn the_processes_of_a_container_are_jailed() {
     runtime.eventually("its output", |runtime| runtime.output().contains("ready"));
     assert_is_jailed(&sandboxes[0]);
 }
+
+#[test]
+fn an_ordinary_user_runs_commands_in_the_same_jail() {
+    let work = integration_tests::WorkDirectory::new("rootless");
+    let binary = work.0.join("sandbox-vmm");
+    fs::copy(integration_tests::sandbox_binary(), &binary).unwrap();
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
+    command.args(["--platform=ptrace", "do", "--", "/bin/sh", "-c", "id -u; cat /etc/shadow"]);
+    let output = command.current_dir("/").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.stdout, b"65534\n", "{}", integration_tests::describe(&output));
+    assert!(!output.status.success());
+}
