@@ -33,6 +33,51 @@ pub struct ContainerSpec {
     pub readonly_paths: Vec<String>,
     /// The filter of the system calls of its processes.
     pub seccomp: Option<SeccompSpec>,
+    /// Settings of its namespaces: name below /proc/sys, and value.
+    pub sysctls: Vec<(String, String)>,
+    /// Nodes to make besides the standard ones.
+    pub nodes: Vec<NodeSpec>,
+    /// Which user ids of files on the host are which inside; none means that they are the same.
+    pub uid_mappings: Vec<IdMapping>,
+    /// The same for groups.
+    pub gid_mappings: Vec<IdMapping>,
+}
+
+/// A device node, or a FIFO.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// Absolute path in the container.
+    pub path: String,
+    /// What it is.
+    pub kind: NodeKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeKind {
+    /// A character device with these numbers (major, minor).
+    Character(u32, u32),
+    /// A block device.
+    Block(u32, u32),
+    /// A FIFO.
+    Fifo,
+}
+
+/// A run of ids, as a line of /proc/PID/uid_map has it (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMapping {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// How many; none of the two runs goes beyond `u32::MAX`.
+    pub count: u32,
 }
 
 /// A filter of system calls (seccomp(2)).
@@ -71,6 +116,25 @@ pub struct ProcessSpec {
     pub terminal: bool,
     /// Initial terminal size as (rows, columns) in character cells.
     pub terminal_size: Option<(u16, u16)>,
+    /// Its oom_score_adj (proc_pid_oom_score_adj(5)), -1000 to 1000; 0 if absent.
+    pub oom_adjustment: Option<i32>,
+    /// I/O class and priority as ioprio_set(2) encodes them.
+    pub io_priority: Option<u32>,
+    /// How it is to be scheduled.
+    pub scheduling: Option<SchedulingSpec>,
+}
+
+/// How a process is to be scheduled (sched_setattr(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedulingSpec {
+    /// Number of the policy: SCHED_OTHER, SCHED_FIFO, ...
+    pub policy: u32,
+    /// Priority of a real-time policy.
+    pub priority: u32,
+    /// Niceness, -20 to 19.
+    pub nice: i32,
+    /// Children start with the default policy.
+    pub reset_on_fork: bool,
 }
 
 /// Capability sets as bit masks: bit N is capability number N of capabilities(7).
@@ -143,6 +207,21 @@ pub struct MountSpec {
     pub flags: u64,
 }
 
+/// Options of a tmpfs (tmpfs(5)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TmpfsSpec {
+    /// Limit in bytes; half of sandbox memory if absent.
+    pub size: Option<u64>,
+    /// Mode of the root directory.
+    pub mode: Option<u32>,
+    /// Owner of the root directory.
+    pub uid: u32,
+    /// Group of the root directory.
+    pub gid: u32,
+    /// Whether it starts with what is below its place already.
+    pub copies_up: bool,
+}
+
 /// What a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {
@@ -154,12 +233,7 @@ pub enum MountSource {
         cache: CachePolicy,
     },
     /// tmpfs.
-    Tmpfs {
-        /// Limit in bytes; half of sandbox memory if absent.
-        size: Option<u64>,
-        /// Mode of the root directory.
-        mode: Option<u32>,
-    },
+    Tmpfs(TmpfsSpec),
     /// proc.
     Proc,
     /// sysfs.

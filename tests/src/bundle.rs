@@ -59,6 +59,42 @@ impl Runtime {
         fs::write(self.path("bundle/config.json"), config).expect("write config.json");
     }
 
+    /// Replaces `old` in config.json.
+    ///
+    /// # Panics
+    /// If it is not there.
+    pub fn replace(&self, old: &str, new: &str) {
+        let path = self.path("bundle/config.json");
+        let config = fs::read_to_string(&path).expect("read config.json");
+        assert!(config.contains(old), "{config}");
+        fs::write(path, config.replacen(old, new, 1)).expect("write config.json");
+    }
+
+    /// Adds members (ending with a comma) to `process` of config.json.
+    ///
+    /// # Panics
+    /// As [`Self::replace`].
+    pub fn add_to_process(&self, members: &str) {
+        self.replace("\"process\": {", &format!("\"process\": {{{members}"));
+    }
+
+    /// Adds a mount (a JSON object) after the others.
+    ///
+    /// # Panics
+    /// As [`Self::replace`].
+    pub fn add_mount(&self, mount: &str) {
+        let last = r#""source": "devpts"}"#;
+        self.replace(last, &format!("{last}, {mount}"));
+    }
+
+    /// Runs the container in the foreground, which must succeed; what it has printed.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn printed(&self) -> String {
+        self.ok(&["run", "c"])
+    }
+
     /// A path in the directory of its own.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.directory.0.join(name)
@@ -146,7 +182,8 @@ impl Runtime {
 
     /// Whether no state of any container is left.
     pub fn is_empty(&self) -> bool {
-        fs::read_dir(self.path("state")).is_ok_and(|mut entries| entries.next().is_none())
+        // A command that fails early does not even make the directory.
+        fs::read_dir(self.path("state")).map_or(true, |mut entries| entries.next().is_none())
     }
 }
 

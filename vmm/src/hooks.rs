@@ -21,7 +21,20 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// # Errors
 /// The first that fails, or takes longer than it may.
 pub fn run(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Result<()> {
-    hooks.into_iter().flatten().enumerate().try_for_each(|(index, hook)| {
+    outcomes(kind, hooks, state).collect()
+}
+
+/// The same for hooks whose failure ends nothing: all run. Answers the failures.
+pub fn run_all(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Vec<Failure> {
+    outcomes(kind, hooks, state).filter_map(Result::err).collect()
+}
+
+fn outcomes(
+    kind: &str,
+    hooks: Option<&Vec<Hook>>,
+    state: &str,
+) -> impl Iterator<Item = Result<()>> {
+    hooks.into_iter().flatten().enumerate().map(move |(index, hook)| {
         run_one(hook, state).map_err(|cause| {
             let path = hook.path().display();
             Failure::new(
@@ -33,6 +46,9 @@ pub fn run(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Result<()> {
 }
 
 fn run_one(hook: &Hook, state: &str) -> std::result::Result<(), String> {
+    if !hook.path().is_absolute() {
+        return Err("its path is not absolute".to_owned());
+    }
     let mut command = Command::new(hook.path());
     let mut arguments = hook.args().iter().flatten();
     if let Some(name) = arguments.next() {
@@ -92,6 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn failures_need_not_stop_the_others() {
+        let directory = vmm_sys_util::tempdir::TempDir::new().unwrap();
+        let file = directory.as_path().join("out");
+        let hooks = hooks(&format!(
+            r#"[{{"path": "/bin/false"}}, {{"path": "/bin/sh", "args": ["sh", "-c", "echo a > {}"]}}]"#,
+            file.display()
+        ));
+        assert!(run("poststart", Some(&hooks), "{}").is_err() && !file.exists());
+        assert_eq!(run_all("poststart", Some(&hooks), "{}").len(), 1);
+        assert!(file.exists());
+    }
+
+    #[test]
     fn a_hook_that_fails_or_hangs_is_named() {
         let fails = hooks(r#"[{"path": "/bin/sh", "args": ["sh", "-c", "echo no >&2; exit 3"]}]"#);
         let failure = run("prestart", Some(&fails), "{}").unwrap_err().to_string();
@@ -99,6 +128,9 @@ mod tests {
         let hangs = hooks(r#"[{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]"#);
         let failure = run("poststop", Some(&hangs), "{}").unwrap_err().to_string();
         assert!(failure.contains("longer than 1 s"), "{failure}");
+        let relative = hooks(r#"[{"path": "true"}]"#);
+        let failure = run("prestart", Some(&relative), "{}").unwrap_err().to_string();
+        assert!(failure.contains("not absolute"), "{failure}");
         run("poststop", None, "{}").unwrap();
     }
 }

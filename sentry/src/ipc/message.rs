@@ -10,11 +10,6 @@ use crate::{
     kernel::{PollEvents, WaitQueue},
 };
 
-/// Most bytes of a message (kernel.msgmax).
-pub const MESSAGE_MAX: usize = 8192;
-/// Most bytes of a queue, unless changed (kernel.msgmnb).
-pub const QUEUE_BYTES: u64 = 16384;
-
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -79,12 +74,12 @@ impl Object for MessageQueue {
 }
 
 impl MessageQueue {
-    /// An empty queue.
-    pub const fn new(permission: Permission, now: i64) -> Self {
+    /// An empty queue for `limit` bytes.
+    pub const fn new(permission: Permission, limit: u64, now: i64) -> Self {
         let numbers = Numbers {
             bytes: 0,
             messages: 0,
-            limit: QUEUE_BYTES,
+            limit,
             sent: 0,
             received: 0,
             changed: now,
@@ -195,7 +190,7 @@ mod tests {
     use crate::kernel::Credentials;
 
     fn queue() -> MessageQueue {
-        MessageQueue::new(Permission::new(1, 0o600, &Credentials::kernel()), 0)
+        MessageQueue::new(Permission::new(1, 0o600, &Credentials::kernel()), 16384, 0)
     }
 
     fn send(queue: &MessageQueue, kind: i64, text: &[u8]) -> Result<Option<()>> {
@@ -223,7 +218,7 @@ mod tests {
     #[test]
     fn queues_are_bounded_and_end() {
         let queue = queue();
-        let large = [b'x'; MESSAGE_MAX];
+        let large = [b'x'; 8192];
         assert_eq!(send(&queue, 1, &large), Ok(Some(())));
         assert_eq!(send(&queue, 1, &large), Ok(Some(())));
         assert_eq!(send(&queue, 1, b"x"), Ok(None));

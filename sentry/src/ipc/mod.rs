@@ -7,7 +7,7 @@ mod semaphore;
 mod shared_memory;
 mod undo;
 
-pub use message::{MESSAGE_MAX, Message, MessageQueue, QUEUE_BYTES, Selection};
+pub use message::{Message, MessageQueue, Selection};
 pub use permission::{Permission, UserPermission};
 pub use registry::{CREATE, Object, Registry};
 pub use semaphore::{Operation, SEMAPHORE_MAX, SemaphoreSet, Waiting};
@@ -17,17 +17,6 @@ pub use undo::SemaphoreUndo;
 use alloc::sync::Arc;
 
 use crate::kernel::Kernel;
-
-/// Most message queues (kernel.msgmni). This and the next two bound what the kernel keeps.
-pub const MAX_QUEUES: usize = 1024;
-/// Most sets of semaphores (the last of kernel.sem).
-pub const MAX_SETS: usize = 1024;
-/// Most semaphores of a set (the first of kernel.sem).
-pub const MAX_SEMAPHORES: usize = 4096;
-/// Most operations of one semop(2) (the third of kernel.sem).
-pub const MAX_OPERATIONS: usize = 500;
-/// Most segments (kernel.shmmni).
-pub const MAX_SEGMENTS: usize = 4096;
 
 /// All objects.
 pub struct Ipc {
@@ -42,9 +31,9 @@ pub struct Ipc {
 impl Default for Ipc {
     fn default() -> Self {
         Self {
-            segments: Arc::new(Registry::new(MAX_SEGMENTS)),
-            semaphores: Registry::new(MAX_SETS),
-            messages: Registry::new(MAX_QUEUES),
+            segments: Arc::new(Registry::new()),
+            semaphores: Registry::new(),
+            messages: Registry::new(),
         }
     }
 }

@@ -36,7 +36,6 @@ pub trait Object {
 /// All objects of one kind. The lock comes before those of the objects.
 pub struct Registry<T> {
     objects: SpinMutex<Objects<T>>,
-    limit: usize,
 }
 
 struct Objects<T> {
@@ -47,13 +46,14 @@ struct Objects<T> {
 }
 
 impl<T: Object> Registry<T> {
-    /// An empty one for at most `limit` objects.
-    pub fn new(limit: usize) -> Self {
-        let (places, keys) = (BTreeMap::new(), BTreeMap::new());
-        Self { objects: SpinMutex::new(Objects { places, keys, next_sequence: 0 }), limit }
+    /// An empty one.
+    pub const fn new() -> Self {
+        let objects = Objects { places: BTreeMap::new(), keys: BTreeMap::new(), next_sequence: 0 };
+        Self { objects: SpinMutex::new(objects) }
     }
 
-    /// The id of the object with `key`, made if `flags` say so (shmget(2), semget(2), msgget(2)).
+    /// The id of the object with `key`, made if `flags` say so and there are fewer than `most`
+    /// (shmget(2), semget(2), msgget(2)).
     ///
     /// # Errors
     /// ENOENT, EEXIST, EACCES, ENOSPC; what `fits` says of an existing object and `make` of a new
@@ -63,6 +63,7 @@ impl<T: Object> Registry<T> {
         key: i32,
         flags: u32,
         credentials: &Credentials,
+        most: usize,
         fits: impl FnOnce(&T) -> Result<()>,
         make: impl FnOnce(Permission) -> Result<T>,
     ) -> Result<i32> {
@@ -78,7 +79,7 @@ impl<T: Object> Registry<T> {
         if key != PRIVATE && flags & CREATE == 0 {
             return Err(Errno::ENOENT);
         }
-        if objects.places.len() >= self.limit {
+        if objects.places.len() >= most {
             return Err(Errno::ENOSPC);
         }
         let object = make(Permission::new(key, flags, credentials))?;
@@ -181,12 +182,12 @@ mod tests {
 
     fn get(registry: &Registry<Thing>, key: i32, flags: u32) -> Result<i32> {
         let make = |permission| Ok(Thing(SpinMutex::new(permission)));
-        registry.get(key, flags, &Credentials::kernel(), |_| Ok(()), make)
+        registry.get(key, flags, &Credentials::kernel(), 2, |_| Ok(()), make)
     }
 
     #[test]
     fn keys_lead_to_objects_and_old_ids_do_not() {
-        let registry = Registry::new(2);
+        let registry = Registry::new();
         assert_eq!(get(&registry, 7, 0o600), Err(Errno::ENOENT));
         let id = get(&registry, 7, CREATE | 0o600).unwrap();
         assert_eq!(get(&registry, 7, CREATE), Ok(id));

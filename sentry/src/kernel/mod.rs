@@ -11,6 +11,7 @@ mod executor;
 mod exit;
 mod freezer;
 mod futex;
+mod id_maps;
 mod inspect;
 mod interval_timer;
 mod limits;
@@ -24,6 +25,7 @@ mod run;
 mod scheduler;
 mod scheduling;
 mod session;
+pub mod settings;
 pub mod signal;
 mod strace;
 mod task;
@@ -45,6 +47,7 @@ pub use credentials::{
 pub use executor::run_executor;
 pub use freezer::Freezer;
 pub use futex::{FutexTable, FutexWait, MATCH_ANY, WakeOperation};
+pub use id_maps::{IdMap, IdMaps};
 pub use interval_timer::{IntervalTimer, Notification, ProcessTimers, Setting, TimeBase};
 pub use limits::{Limit, Limits, Resource};
 pub use oom::OomAdjustment;
@@ -55,6 +58,7 @@ pub use robust::ROBUST_HEAD_SIZE;
 pub use scheduler::{Activity, BoxFuture, Runnable, Scheduler, yield_now};
 pub use scheduling::{POLICY_OTHER, SchedulingPolicy};
 pub use session::{ControllingTerminal, ProcessGroup, Session};
+pub use settings::Settings;
 pub use strace::UnknownCalls;
 pub use task::{Current, TASK_NAME_LENGTH, Task};
 pub use timer::{TimerHandler, TimerId, Timers};
@@ -101,6 +105,10 @@ pub struct Kernel {
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
     /// The mount in which POSIX message queues are found; made at first use.
     pub message_queues: Once<Arc<crate::vfs::Mount>>,
+    /// Its ids inside and outside.
+    pub ids: IdMaps,
+    /// Settings of the container's namespaces.
+    pub settings: Settings,
     /// System V IPC.
     pub ipc: crate::ipc::Ipc,
     /// Terminals.
@@ -166,6 +174,8 @@ impl Kernel {
             fifos: crate::fs::pipe::Fifos::default(),
             unix_sockets: Arc::default(),
             message_queues: Once::new(),
+            ids: IdMaps::new(container),
+            settings: Settings::default(),
             ipc: crate::ipc::Ipc::default(),
             terminals: crate::tty::Terminals::default(),
             processes: ProcessTable::default(),

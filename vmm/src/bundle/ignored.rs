@@ -8,10 +8,8 @@ pub fn sections(spec: &Spec) -> Vec<&'static str> {
     let linux = spec.linux().as_ref();
     let process = spec.process().as_ref();
     let present = [
-        ("linux.devices", linux.is_some_and(|linux| linux.devices().is_some())),
-        ("linux.sysctl", linux.is_some_and(|linux| linux.sysctl().is_some())),
-        ("linux.uidMappings", linux.is_some_and(|linux| linux.uid_mappings().is_some())),
-        ("linux.gidMappings", linux.is_some_and(|linux| linux.gid_mappings().is_some())),
+        ("linux.mountLabel", linux.is_some_and(|linux| linux.mount_label().is_some())),
+        ("linux.intelRdt", linux.is_some_and(|linux| linux.intel_rdt().is_some())),
         (
             "process.apparmorProfile",
             process.is_some_and(|process| process.apparmor_profile().is_some()),

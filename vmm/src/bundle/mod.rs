@@ -1,14 +1,19 @@
 //! From a bundle's config.json to a launch plan.
 
 mod capabilities;
+mod devices;
 mod field;
+mod id_mappings;
 mod ignored;
 mod mount_options;
 mod mounts;
 mod process;
 mod rlimits;
 mod root;
+mod scheduling;
 mod seccomp;
+mod sysctl;
+mod unsupported;
 
 pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
@@ -106,6 +111,7 @@ impl Bundle {
     /// # Errors
     /// If a field has no valid meaning, or a host path it names cannot be used.
     pub fn plan(&self, id: String, options: BundleOptions) -> Result<LaunchPlan> {
+        unsupported::refuse(&self.spec)?;
         let mut trees = Trees::default();
         let root = root::convert(self.spec.root().as_ref(), &self.directory, options, &mut trees)?;
         let linux = self.spec.linux().as_ref();
@@ -134,6 +140,18 @@ impl Bundle {
                 linux.and_then(|linux| linux.readonly_paths().as_deref()),
             )?,
             seccomp: seccomp::convert(linux.and_then(|linux| linux.seccomp().as_ref()))?,
+            sysctls: sysctl::convert(linux.and_then(|linux| linux.sysctl().as_ref()))?,
+            nodes: devices::convert(
+                linux.and_then(|linux| linux.devices().as_deref()).unwrap_or_default(),
+            )?,
+            uid_mappings: id_mappings::convert(
+                "linux.uidMappings",
+                linux.and_then(|linux| linux.uid_mappings().as_deref()),
+            )?,
+            gid_mappings: id_mappings::convert(
+                "linux.gidMappings",
+                linux.and_then(|linux| linux.gid_mappings().as_deref()),
+            )?,
         };
         Ok(LaunchPlan { container, trees })
     }

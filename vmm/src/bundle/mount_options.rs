@@ -1,5 +1,6 @@
 //! Mount options (mount(8)) to flags of mount(2) and values that the sentry acts on.
 
+use guest_abi::container::TmpfsSpec;
 use rustix::mount::MountFlags;
 
 use crate::size;
@@ -11,11 +12,11 @@ pub struct MountOptions {
     pub flags: u64,
     /// Whether the source is a host path (`bind` or `rbind`).
     pub bind: bool,
-    /// Size limit in bytes (tmpfs). A percentage, as tmpfs(5) allows, is refused: the sandbox's
-    /// memory is not the host's.
-    pub size: Option<u64>,
-    /// Mode of the root directory (tmpfs).
-    pub mode: Option<u32>,
+    /// Options of a tmpfs. A size in percent, as tmpfs(5) allows, is refused: the sandbox's memory
+    /// is not the host's.
+    pub tmpfs: TmpfsSpec,
+    /// Whether it asks for its ids to be mapped (`idmap` or `ridmap`).
+    pub maps_ids: bool,
 }
 
 /// What an option does to the flags.
@@ -70,6 +71,27 @@ const FLAG_NAMES: &[&str] = &[
     "nostrictatime",
 ];
 
+/// Options for a mount and those below it, each an `r` before one of [`FLAG_NAMES`]. A host tree is
+/// one mount here, whatever the host has mounted in it.
+const RECURSIVE_NAMES: &[&str] = &[
+    "rro",
+    "rrw",
+    "rnosuid",
+    "rsuid",
+    "rnodev",
+    "rdev",
+    "rnoexec",
+    "rexec",
+    "rnoatime",
+    "ratime",
+    "rnodiratime",
+    "rdiratime",
+    "rrelatime",
+    "rnorelatime",
+    "rstrictatime",
+    "rnostrictatime",
+];
+
 /// Options that ask for what a sandbox has anyway: its mounts never propagate to the host, its
 /// devpts is always an instance of its own, and it has no other users to map.
 const WITHOUT_EFFECT: &[&str] = &[
@@ -97,11 +119,15 @@ const WITHOUT_EFFECT: &[&str] = &[
 
 /// The same for options with a value: owners and limits of file systems the sentry makes itself.
 const WITHOUT_EFFECT_VALUED: &[&str] =
-    &["gid", "uid", "ptmxmode", "nr_inodes", "nr_blocks", "huge", "mpol", "hidepid", "subset"];
+    &["ptmxmode", "nr_inodes", "nr_blocks", "huge", "mpol", "hidepid", "subset"];
 
 /// Every option without a value, and the prefix of every one with a value, by group.
-pub const KNOWN_MOUNT_OPTIONS: [&[&str]; 3] =
-    [FLAG_NAMES, WITHOUT_EFFECT, &["bind", "rbind", "size", "mode"]];
+pub const KNOWN_MOUNT_OPTIONS: [&[&str]; 4] = [
+    FLAG_NAMES,
+    RECURSIVE_NAMES,
+    WITHOUT_EFFECT,
+    &["bind", "rbind", "size", "mode", "uid", "gid", "tmpcopyup"],
+];
 
 impl MountOptions {
     /// Takes the options of one mount.
@@ -117,10 +143,17 @@ impl MountOptions {
     /// These options and `option`, if it is valid.
     fn with(mut self, option: &str) -> Option<Self> {
         match option.split_once('=') {
-            Some(("size", value)) => self.size = Some(size::parse(value)?),
-            Some(("mode", value)) => self.mode = Some(parse_mode(value)?),
+            Some(("size", value)) => self.tmpfs.size = Some(size::parse(value)?),
+            Some(("mode", value)) => self.tmpfs.mode = Some(parse_mode(value)?),
+            Some(("uid", value)) => self.tmpfs.uid = value.parse().ok()?,
+            Some(("gid", value)) => self.tmpfs.gid = value.parse().ok()?,
             Some((name, _)) => return WITHOUT_EFFECT_VALUED.contains(&name).then_some(self),
             None if matches!(option, "bind" | "rbind") => self.bind = true,
+            None if matches!(option, "idmap" | "ridmap") => self.maps_ids = true,
+            None if option == "tmpcopyup" => self.tmpfs.copies_up = true,
+            None if RECURSIVE_NAMES.contains(&option) => {
+                return option.strip_prefix('r').and_then(|option| self.with_flag(option));
+            }
             None => return self.with_flag(option),
         }
         Some(self)
@@ -160,10 +193,24 @@ mod tests {
     #[test]
     fn sizes_and_modes() {
         let options = parse(&["size=65536k", "mode=755"]).unwrap();
-        assert_eq!((options.size, options.mode), (Some(64 << 20), Some(0o755)));
+        assert_eq!((options.tmpfs.size, options.tmpfs.mode), (Some(64 << 20), Some(0o755)));
         for bad in ["size=", "size=1x", "size=99999999999g", "size=50%", "mode=9", "mode=77777"] {
             assert_eq!(parse(&[bad]), Err(bad.to_owned()));
         }
+    }
+
+    #[test]
+    fn recursive_options_are_those_of_one_mount() {
+        assert_eq!(parse(&["rbind", "rro", "rnosuid"]).unwrap().flags, 1 | 2);
+        for name in RECURSIVE_NAMES {
+            assert!(FLAG_NAMES.contains(&name.strip_prefix('r').unwrap()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tmpfs_has_an_owner_and_may_start_full() {
+        let tmpfs = parse(&["uid=5", "gid=6", "tmpcopyup"]).unwrap().tmpfs;
+        assert_eq!((tmpfs.uid, tmpfs.gid, tmpfs.copies_up), (5, 6, true));
     }
 
     #[test]
@@ -174,6 +221,6 @@ mod tests {
     #[test]
     fn unknown_options_are_named() {
         assert_eq!(parse(&["ro", "frobnicate"]), Err("frobnicate".to_owned()));
-        assert_eq!(parse(&["tmpcopyup"]), Err("tmpcopyup".to_owned()));
+        assert_eq!(parse(&["uid=x"]), Err("uid=x".to_owned()));
     }
 }

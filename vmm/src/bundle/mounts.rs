@@ -17,17 +17,32 @@ use crate::{
 
 /// The mounts in order; host trees of bind mounts are added to `trees`.
 pub fn convert(mounts: &[Mount], bundle: &Path, trees: &mut Trees) -> Result<Vec<MountSpec>> {
-    mounts
+    let mut converted: Vec<MountSpec> = mounts
         .iter()
         .enumerate()
         .map(|(index, mount)| convert_one(index, mount, bundle, trees))
-        .collect()
+        .collect::<Result<_>>()?;
+    if !converted.iter().any(|mount| mount.destination.trim_end_matches('/') == "/dev") {
+        converted.insert(0, default_dev());
+    }
+    Ok(converted)
+}
+
+/// The devices that a container has even if no mount asks for them (OCI runtime specification,
+/// "Default Devices").
+fn default_dev() -> MountSpec {
+    let flags = u64::from(MountFlags::NOSUID.bits());
+    MountSpec { destination: "/dev".to_owned(), source: MountSource::Dev, flags }
 }
 
 fn convert_one(index: usize, mount: &Mount, bundle: &Path, trees: &mut Trees) -> Result<MountSpec> {
     let destination =
         absolute_path(format_args!("mounts[{index}].destination"), mount.destination())?;
     let options = options(index, mount)?;
+    if options.maps_ids || mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
+        let name = format_args!("mounts[{index}]");
+        return Err(invalid(name, "maps ids", "remove idmap: id-mapped mounts are not supported"));
+    }
     let source = if is_bind(mount, options) {
         let source = mount.source().as_deref().ok_or_else(|| {
             invalid(format_args!("mounts[{index}].source"), "is missing", "name a host path")
@@ -81,7 +96,7 @@ fn virtual_source(
     Ok(match mount.typ().as_deref().unwrap_or_default() {
         "tmpfs" if destination.trim_end_matches('/') == "/dev" => MountSource::Dev,
         "devtmpfs" => MountSource::Dev,
-        "tmpfs" => MountSource::Tmpfs { size: options.size, mode: options.mode },
+        "tmpfs" => MountSource::Tmpfs(options.tmpfs),
         "proc" => MountSource::Proc,
         "sysfs" => MountSource::Sysfs,
         "devpts" => MountSource::Devpts,
@@ -99,6 +114,8 @@ fn virtual_source(
 
 #[cfg(test)]
 mod tests {
+    use guest_abi::container::TmpfsSpec;
+
     use super::*;
 
     fn mounts(json: &str) -> Result<(Vec<MountSpec>, Trees)> {
@@ -125,9 +142,21 @@ mod tests {
         assert_eq!(sources[1], &MountSource::Dev);
         assert_eq!(mounts[2].flags, 2 | 8);
         assert_eq!(sources[3], &MountSource::Cgroup);
-        assert_eq!(sources[4], &MountSource::Tmpfs { size: Some(1 << 20), mode: None });
+        assert_eq!(
+            sources[4],
+            &MountSource::Tmpfs(TmpfsSpec { size: Some(1 << 20), ..TmpfsSpec::default() })
+        );
         let tree = trees.iter().next().unwrap();
         assert_eq!((tree.path.as_path(), tree.read_only), (Path::new("/usr"), true));
+    }
+
+    #[test]
+    fn devices_are_there_without_a_mount() {
+        let (mounts, _) = mounts(r#"[{"destination": "/proc", "type": "proc"}]"#).unwrap();
+        assert_eq!(
+            (mounts[0].destination.as_str(), &mounts[0].source),
+            ("/dev", &MountSource::Dev)
+        );
     }
 
     #[test]
@@ -140,6 +169,10 @@ mod tests {
             (
                 r#"[{"destination": "/x", "type": "bind", "source": "/nonexistent"}]"#,
                 "mount source /nonexistent",
+            ),
+            (
+                r#"[{"destination": "/x", "type": "bind", "source": "/", "options": ["idmap"]}]"#,
+                "mounts[0] maps ids",
             ),
             (
                 r#"[{"destination": "/x", "type": "proc", "options": ["what"]}]"#,

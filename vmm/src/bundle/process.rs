@@ -3,7 +3,7 @@
 use guest_abi::container::ProcessSpec;
 use oci_spec::runtime::{Box as ConsoleSize, Process};
 
-use super::{capabilities, field, field::invalid, rlimits};
+use super::{capabilities, field, field::invalid, rlimits, scheduling};
 use crate::error::Result;
 
 /// A process of the container as config.json, or the file of an exec command, describes it.
@@ -27,7 +27,20 @@ pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
         no_new_privileges: process.no_new_privileges().unwrap_or(false),
         terminal,
         terminal_size: process.console_size().filter(|_| terminal).and_then(terminal_size),
+        oom_adjustment: process.oom_score_adj().map(oom_adjustment).transpose()?,
+        io_priority: process.io_priority().as_ref().map(scheduling::io_priority).transpose()?,
+        scheduling: process.scheduler().as_ref().map(scheduling::convert).transpose()?,
     })
+}
+
+/// How likely it is to be ended when memory runs out.
+fn oom_adjustment(value: i32) -> Result<i32> {
+    if (-1000..=1000).contains(&value) {
+        Ok(value)
+    } else {
+        let what = format_args!("is {value}");
+        Err(invalid("process.oomScoreAdj", what, "choose a number from -1000 to 1000"))
+    }
 }
 
 /// The program and its arguments: at least one, and a program with a name.
@@ -82,6 +95,10 @@ mod tests {
             (r#"{"user": {}, "args": [""], "cwd": "/"}"#, "process.args[0]"),
             (r#"{"user": {}, "args": ["a\u0000b"], "cwd": "/"}"#, "NUL"),
             (r#"{"user": {}, "args": ["a"], "cwd": "tmp"}"#, "process.cwd 'tmp'"),
+            (
+                r#"{"user": {}, "args": ["a"], "cwd": "/", "oomScoreAdj": 1001}"#,
+                "process.oomScoreAdj is 1001",
+            ),
         ];
         for (json, expected) in cases {
             let message = process(json).unwrap_err().to_string();

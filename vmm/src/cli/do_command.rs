@@ -6,7 +6,9 @@ use std::{
     str::FromStr,
 };
 
-use guest_abi::container::{ContainerSpec, MountSource, MountSpec, ProcessSpec, RootWrites};
+use guest_abi::container::{
+    ContainerSpec, MountSource, MountSpec, ProcessSpec, RootWrites, TmpfsSpec,
+};
 use rustix::mount::MountFlags;
 
 use super::{arguments::DoFlags, caller};
@@ -157,7 +159,8 @@ fn host_name() -> String {
 /// The file systems that the sentry makes itself.
 fn virtual_mounts() -> Vec<MountSpec> {
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    let shared_memory = MountSource::Tmpfs { size: None, mode: Some(0o1777) };
+    let shared_memory =
+        MountSource::Tmpfs(TmpfsSpec { mode: Some(0o1777), ..TmpfsSpec::default() });
     [
         ("/proc", MountSource::Proc, quiet),
         ("/sys", MountSource::Sysfs, quiet | MountFlags::RDONLY),

@@ -62,7 +62,7 @@ pub fn forget(context: &Context, container: Container, record: &Record) -> Resul
     container.remove()?;
     let poststop = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
     let state = state_json(record, Status::Stopped).to_string();
-    if let Err(failure) = hooks::run("poststop", poststop, &state) {
+    for failure in hooks::run_all("poststop", poststop, &state) {
         // The specification has its failure logged and the deletion go on.
         context.log.warning(failure);
     }

@@ -32,10 +32,13 @@ pub fn start(context: &Context, container: &Container, record: &Record) -> Resul
     let hooks = record.hooks.as_ref();
     let state = |status| state_json(record, status).to_string();
     let before = hooks.and_then(|hooks| hooks.start_container().as_ref());
-    hooks::run("startContainer", before, &state(Status::Created))?;
+    hooks::run("startContainer", before, &state(Status::Created)).inspect_err(|_| {
+        // Without them it must not run. If it cannot be ended, the failure says why it should be.
+        let _ = record.stand_in.kill();
+    })?;
     ask(container, &Request::Start, None)?;
     let after = hooks.and_then(|hooks| hooks.poststart().as_ref());
-    if let Err(failure) = hooks::run("poststart", after, &state(Status::Running)) {
+    for failure in hooks::run_all("poststart", after, &state(Status::Running)) {
         // The specification has its failure logged and the container go on.
         context.log.warning(failure);
     }

@@ -83,8 +83,8 @@ impl GoferInode {
         let flags = OpenFlags::READ_WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
         let body =
             CreateIn { flags: flags.bits(), mode: new.permissions.into(), ..CreateIn::default() };
-        let call =
-            Call::new(Opcode::Create, self.node).owned_by(new.uid, new.gid).with(&body).name(name);
+        let (uid, gid) = self.session.owner_outside(new)?;
+        let call = Call::new(Opcode::Create, self.node).owned_by(uid, gid).with(&body).name(name);
         let room = size_of::<EntryOut>() + size_of::<OpenOut>();
         let reply = self.session.connection.exchange(&call, room).await?;
         let entry: EntryOut = reply.read(0)?;
@@ -114,7 +114,8 @@ impl GoferInode {
 
     /// Sends a request that makes something, and enters what it made.
     async fn introduce(&self, call: Call<'_>, new: &NewInode) -> Result<Arc<Self>> {
-        let call = call.owned_by(new.uid, new.gid);
+        let (uid, gid) = self.session.owner_outside(new)?;
+        let call = call.owned_by(uid, gid);
         let reply: EntryOut = self.session.connection.ask(&call).await?;
         self.session.enter(&reply)
     }

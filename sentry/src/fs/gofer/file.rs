@@ -35,7 +35,7 @@ impl GoferFile {
     pub(super) async fn open(inode: Arc<GoferInode>, flags: OpenFlags) -> Result<Arc<Self>> {
         let writable = flags.writable();
         let session = &inode.session;
-        if writable && session.read_only {
+        if writable && session.access.read_only {
             return Err(Errno::EROFS);
         }
         let handles = &inode.contents().handles;

@@ -162,7 +162,7 @@ impl GoferInode {
 
     /// Attributes that the server sent for this inode.
     fn checked(&self, from: &FileAttributes) -> Result<Attributes> {
-        let attributes = attributes::from_server(self.session.device, from)?;
+        let attributes = self.session.attributes(from)?;
         if attributes.kind == self.kind { Ok(attributes) } else { Err(Errno::ESTALE) }
     }
 
@@ -177,7 +177,7 @@ impl GoferInode {
     /// Changes attributes at the server.
     async fn change(&self, change: AttributeChange) -> Result<()> {
         let handle = self.known_handle(Purpose::Write);
-        let body = attributes::to_server(&change, handle);
+        let body = attributes::to_server(&self.session.outward(&change)?, handle);
         let call = Call::new(Opcode::Setattr, self.node).with(&body);
         let reply: AttributesOut = self.session.connection.ask(&call).await?;
         if self.session.is_exclusive() {

@@ -25,7 +25,12 @@ use guest_abi::{
     fuse::{AttributesOut, GetattrIn, Opcode, ROOT_NODE, StatfsOut},
 };
 
-use self::{call::Call, connection::Connection, inode::GoferInode, session::Session};
+use self::{
+    call::Call,
+    connection::Connection,
+    inode::GoferInode,
+    session::{Access, Session},
+};
 use crate::{
     errno::{Errno, Result},
     kernel::Kernel,
@@ -63,8 +68,7 @@ impl GoferFileSystem {
         kernel.drivers.write().push(connection.queue().clone());
         let session = Session::new(
             connection,
-            policy,
-            read_only,
+            Access { policy, read_only, ids: kernel.ids.clone() },
             kernel.vfs.allocate_device(),
             kernel.platform.clone(),
             kernel.frames.clone(),

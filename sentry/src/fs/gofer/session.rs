@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
-    kernel::Scheduler,
+    kernel::{IdMaps, Scheduler},
     memory::FrameAllocator,
     platform::PlatformRef,
-    vfs::{Attributes, DeviceNumber, Timestamp},
+    vfs::{AttributeChange, Attributes, DeviceNumber, NewInode, Timestamp},
 };
 
 /// How long attributes are believed where others change files too, in nanoseconds: long enough
@@ -40,14 +40,22 @@ const MEMORY_PER_LISTED_ENTRY: usize = 8 << 10;
 /// Handles that are kept open though no open file uses them.
 const MAX_IDLE_HANDLES: usize = 64;
 
+/// How the files of a tree are used.
+pub(super) struct Access {
+    /// Who else changes them.
+    pub(super) policy: CachePolicy,
+    /// Whether the sandbox may not change them.
+    pub(super) read_only: bool,
+    /// Their owners inside and outside.
+    pub(super) ids: IdMaps,
+}
+
 /// One mounted tree.
 pub(super) struct Session {
     /// The server.
     pub(super) connection: Arc<Connection>,
-    /// Who else changes the files.
-    pub(super) policy: CachePolicy,
-    /// Whether the sandbox may not change them.
-    pub(super) read_only: bool,
+    /// How they are used.
+    pub(super) access: Access,
     /// `st_dev`.
     pub(super) device: DeviceNumber,
     /// For the clocks.
@@ -92,8 +100,7 @@ impl Listings {
 impl Session {
     pub(super) fn new(
         connection: Arc<Connection>,
-        policy: CachePolicy,
-        read_only: bool,
+        access: Access,
         device: DeviceNumber,
         platform: PlatformRef,
         frames: Arc<FrameAllocator>,
@@ -101,8 +108,7 @@ impl Session {
     ) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            policy,
-            read_only,
+            access,
             device,
             platform,
             frames,
@@ -117,12 +123,44 @@ impl Session {
 
     /// Whether the sandbox is the only one to change the files.
     pub(super) fn is_exclusive(&self) -> bool {
-        self.policy == CachePolicy::Exclusive
+        self.access.policy == CachePolicy::Exclusive
     }
 
     /// Whether nobody changes the files.
     pub(super) fn is_immutable(&self) -> bool {
-        self.read_only && self.is_exclusive()
+        self.access.read_only && self.is_exclusive()
+    }
+
+    /// Attributes that the server sent, with the owner as the container sees it.
+    ///
+    /// # Errors
+    /// EIO if they are malformed.
+    pub(super) fn attributes(&self, from: &FileAttributes) -> Result<Attributes> {
+        let ids = &self.access.ids;
+        let attributes = attributes::from_server(self.device, from)?;
+        let (uid, gid) = (ids.users().inside(from.uid), ids.groups().inside(from.gid));
+        Ok(Attributes { uid, gid, ..attributes })
+    }
+
+    /// `change` with the owner as the server knows it.
+    ///
+    /// # Errors
+    /// EINVAL if it has none outside.
+    pub(super) fn outward(&self, change: &AttributeChange) -> Result<AttributeChange> {
+        let ids = &self.access.ids;
+        let uid = change.uid.map(|uid| ids.users().outside(uid)).transpose()?;
+        let gid = change.gid.map(|gid| ids.groups().outside(gid)).transpose()?;
+        Ok(AttributeChange { uid, gid, ..change.clone() })
+    }
+
+    /// The owner of something new as the server knows it.
+    ///
+    /// # Errors
+    /// EOVERFLOW if it has none outside (user_namespaces(7)).
+    pub(super) fn owner_outside(&self, new: &NewInode) -> Result<(u32, u32)> {
+        let ids = &self.access.ids;
+        let uid = ids.users().outside(new.uid).map_err(|_| Errno::EOVERFLOW)?;
+        Ok((uid, ids.groups().outside(new.gid).map_err(|_| Errno::EOVERFLOW)?))
     }
 
     /// CLOCK_REALTIME.
@@ -147,7 +185,8 @@ impl Session {
         if entry.node == 0 {
             return Err(Errno::ENOENT);
         }
-        let attributes = attributes::from_server(self.device, &entry.attributes)
+        let attributes = self
+            .attributes(&entry.attributes)
             .inspect_err(|_| self.connection.forget(entry.node, 1))?;
         let (inode, is_new) = self.find_or_insert(entry.node, attributes);
         inode.add_lookup();
@@ -165,7 +204,7 @@ impl Session {
     /// # Errors
     /// EIO if its attributes are malformed.
     pub(super) fn enter_root(self: &Arc<Self>, from: &FileAttributes) -> Result<Arc<GoferInode>> {
-        let attributes = attributes::from_server(self.device, from)?;
+        let attributes = self.attributes(from)?;
         Ok(self.find_or_insert(ROOT_NODE, attributes).0)
     }
 

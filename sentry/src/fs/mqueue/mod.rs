@@ -14,7 +14,7 @@ use spin::mutex::SpinMutex;
 use crate::{
     errno::{Errno, Result},
     io::{Destination, TryResult},
-    kernel::{Kernel, PollEvents, WaitQueue},
+    kernel::{Kernel, PollEvents, WaitQueue, settings},
     vfs::{
         AttributeChange, Attributes, Caching, Caller, DeviceNumber, DirectoryEntry, File, FileKind,
         FileSystem, Inode, Mount, MountFlags, Name, NewInode, NewNode, OpenFlags, Path, Statistics,
@@ -24,18 +24,20 @@ use crate::{
 
 /// MQUEUE_MAGIC.
 const MAGIC: u64 = 0x1980_0202;
-/// Most queues (fs.mqueue.queues_max).
-pub const MAX_QUEUES: usize = 256;
-/// Most messages of a queue whose maker has no privilege (fs.mqueue.msg_max).
-pub const MAX_MESSAGES: usize = 10;
-/// Most bytes of its messages (fs.mqueue.msgsize_max).
-pub const MAX_SIZE: usize = 8192;
 /// What RLIMIT_MSGQUEUE is by default, for queues that are made by a name in a mount.
 const DEFAULT_LIMIT: u64 = 819_200;
 /// Most messages of any queue (HARD_MSGMAX of Linux).
 pub const HARD_MAX_MESSAGES: usize = 65536;
 /// Most bytes of any message (HARD_MSGSIZEMAX).
 pub const HARD_MAX_SIZE: usize = 16 << 20;
+
+/// Messages of a queue and bytes of a message where its maker does not say.
+pub fn default_bounds(kernel: &Kernel) -> (usize, usize) {
+    let size = |[default, most]: [&str; 2]| {
+        kernel.settings.size(default, 0).min(kernel.settings.size(most, 0))
+    };
+    (size(settings::POSIX_MESSAGES), size(settings::POSIX_MESSAGE_SIZE))
+}
 
 /// A mount's view of the queues.
 struct MessageQueueFileSystem {
@@ -169,7 +171,7 @@ impl Directory {
         if queues.contains_key(name) {
             return Err(Errno::EEXIST);
         }
-        if queues.len() >= MAX_QUEUES {
+        if queues.len() >= kernel.settings.size(settings::POSIX_QUEUES, 0) {
             return Err(Errno::ENOSPC);
         }
         let owned = queues.values().filter(|queue| queue.common.attributes().uid == new.uid);
@@ -221,7 +223,8 @@ impl Inode for Directory {
         if !matches!(new.node, NewNode::Regular) {
             return Err(Errno::EPERM);
         }
-        Ok(self.make(name, &new, (MAX_MESSAGES, MAX_SIZE), DEFAULT_LIMIT)?)
+        let kernel = self.common.kernel.upgrade().ok_or(Errno::EIO)?;
+        Ok(self.make(name, &new, default_bounds(&kernel), DEFAULT_LIMIT)?)
     }
 
     async fn unlink(&self, name: &[u8], _target: &Arc<dyn Inode>) -> Result<()> {

@@ -5,6 +5,7 @@ mod ipc;
 mod memory;
 mod network;
 mod process;
+mod settings;
 mod sysctl;
 mod system;
 
@@ -17,6 +18,7 @@ use crate::{
     vfs::{Caller, FileKind, FileSystem, Inode},
 };
 use process::{PROCESS, ProcessSubject};
+pub use settings::set as set_setting;
 
 /// PROC_SUPER_MAGIC.
 const MAGIC: u64 = 0x9fa0;

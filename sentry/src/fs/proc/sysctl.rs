@@ -1,20 +1,19 @@
 //! /proc/sys (proc_sys(5)): what programs look up. Values are those that the sentry acts on, or
-//! Linux's defaults where it has no such limit.
+//! Linux's defaults where it has no such limit. What a container may have its own values of is in
+//! `settings.rs`.
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
+use super::settings;
 use crate::{
+    errno::{Errno, Result},
     fs::{
         inotify::{MAX_EVENTS, MAX_INSTANCES, MAX_WATCHES},
-        mqueue,
-        pseudo::Entry,
+        pseudo::{Children, Entry},
     },
-    ipc::{
-        MAX_OPERATIONS, MAX_QUEUES, MAX_SEGMENTS, MAX_SEMAPHORES, MAX_SETS, MESSAGE_MAX,
-        QUEUE_BYTES,
+    kernel::{
+        Capabilities, Credentials, KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random,
     },
-    kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random},
-    memory::PAGE_SIZE,
 };
 
 /// The directory.
@@ -22,12 +21,27 @@ pub(super) const DIRECTORY: Entry<()> = Entry::directory(
     "sys",
     &[
         Entry::directory("fs", FS),
-        Entry::directory("kernel", KERNEL),
-        Entry::directory("net", NET),
+        Entry::growing_directory("kernel", KERNEL, KERNEL_SETTINGS),
+        Entry::growing_directory("net", &[], NET),
         Entry::directory("user", &[Entry::text("max_user_namespaces", "0\n")]),
         Entry::directory("vm", VM),
     ],
 );
+
+const MQUEUE: Children<()> = Children {
+    list: |(), _| settings::list("fs/mqueue"),
+    find: |node, name| settings::find(node, "fs/mqueue", name),
+};
+
+const KERNEL_SETTINGS: Children<()> = Children {
+    list: |(), _| settings::list("kernel"),
+    find: |node, name| settings::find(node, "kernel", name),
+};
+
+const NET: Children<()> = Children {
+    list: |(), _| settings::list("net"),
+    find: |node, name| settings::find(node, "net", name),
+};
 
 const FS: &[Entry<()>] = &[
     Entry::directory("epoll", &[Entry::text("max_user_watches", "1048576\n")]),
@@ -40,16 +54,7 @@ const FS: &[Entry<()>] = &[
             Entry::file("max_user_watches", |(), _| Ok(number(MAX_WATCHES))),
         ],
     ),
-    Entry::directory(
-        "mqueue",
-        &[
-            Entry::file("msg_default", |(), _| Ok(number(mqueue::MAX_MESSAGES))),
-            Entry::file("msg_max", |(), _| Ok(number(mqueue::MAX_MESSAGES))),
-            Entry::file("msgsize_default", |(), _| Ok(number(mqueue::MAX_SIZE))),
-            Entry::file("msgsize_max", |(), _| Ok(number(mqueue::MAX_SIZE))),
-            Entry::file("queues_max", |(), _| Ok(number(mqueue::MAX_QUEUES))),
-        ],
-    ),
+    Entry::growing_directory("mqueue", &[], MQUEUE),
     Entry::text("nr_open", "1048576\n"),
     Entry::text("overflowgid", "65534\n"),
     Entry::text("overflowuid", "65534\n"),
@@ -63,11 +68,22 @@ const FS: &[Entry<()>] = &[
 
 const KERNEL: &[Entry<()>] = &[
     Entry::text("cap_last_cap", "40\n"),
-    Entry::file("domainname", |(), kernel| Ok(line(kernel.uts.read().domain.clone()))),
-    Entry::file("hostname", |(), kernel| Ok(line(kernel.uts.read().host.clone()))),
-    Entry::file("msgmax", |(), _| Ok(number(MESSAGE_MAX))),
-    Entry::file("msgmnb", |(), _| Ok(line(format!("{QUEUE_BYTES}").into_bytes()))),
-    Entry::file("msgmni", |(), _| Ok(number(MAX_QUEUES))),
+    Entry::writable(
+        "domainname",
+        |(), kernel| Ok(line(kernel.uts.read().domain.clone())),
+        |(), kernel, credentials, text| {
+            kernel.uts.write().domain = name_in(credentials, text)?;
+            Ok(())
+        },
+    ),
+    Entry::writable(
+        "hostname",
+        |(), kernel| Ok(line(kernel.uts.read().host.clone())),
+        |(), kernel, credentials, text| {
+            kernel.uts.write().host = name_in(credentials, text)?;
+            Ok(())
+        },
+    ),
     Entry::text("ngroups_max", "65536\n"),
     Entry::file("osrelease", |(), _| Ok(format!("{KERNEL_RELEASE}\n").into_bytes())),
     Entry::text("ostype", "Linux\n"),
@@ -88,34 +104,9 @@ const KERNEL: &[Entry<()>] = &[
         "seccomp",
         &[Entry::text("actions_avail", "kill_process kill_thread trap errno trace log allow\n")],
     ),
-    Entry::file("sem", |(), _| Ok(semaphore_limits())),
-    Entry::file("shmall", |(), kernel| Ok(number(kernel.frames.total_frames()))),
-    Entry::file("shmmax", |(), kernel| Ok(number(kernel.frames.total_frames() * PAGE_SIZE))),
-    Entry::file("shmmni", |(), _| Ok(number(MAX_SEGMENTS))),
     Entry::text("tainted", "0\n"),
     Entry::file("threads-max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
     Entry::file("version", |(), _| Ok(format!("{KERNEL_VERSION}\n").into_bytes())),
-];
-
-const NET: &[Entry<()>] = &[
-    Entry::directory(
-        "core",
-        &[
-            Entry::text("rmem_default", "212992\n"),
-            Entry::text("rmem_max", "212992\n"),
-            Entry::text("somaxconn", "4096\n"),
-            Entry::text("wmem_default", "212992\n"),
-            Entry::text("wmem_max", "212992\n"),
-        ],
-    ),
-    Entry::directory(
-        "ipv4",
-        &[
-            Entry::text("ip_local_port_range", "32768\t60999\n"),
-            Entry::text("ip_unprivileged_port_start", "1024\n"),
-        ],
-    ),
-    Entry::directory("unix", &[Entry::text("max_dgram_qlen", "512\n")]),
 ];
 
 const VM: &[Entry<()>] = &[
@@ -128,9 +119,13 @@ const VM: &[Entry<()>] = &[
     Entry::text("swappiness", "0\n"),
 ];
 
-fn semaphore_limits() -> Vec<u8> {
-    let total = MAX_SEMAPHORES * MAX_SETS;
-    format!("{MAX_SEMAPHORES}\t{total}\t{MAX_OPERATIONS}\t{MAX_SETS}\n").into_bytes()
+/// The name that a privileged caller has written: its first line, of at most 64 bytes.
+fn name_in(credentials: &Credentials, text: &[u8]) -> Result<Vec<u8>> {
+    if !credentials.has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    let line = text.split(|byte| *byte == b'\n' || *byte == 0).next().unwrap_or_default();
+    Ok(line.iter().copied().take(64).collect())
 }
 
 fn number(value: usize) -> Vec<u8> {

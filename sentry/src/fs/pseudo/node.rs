@@ -97,9 +97,14 @@ impl<S: Subject> Inode for Node<S> {
     }
 
     async fn set_attributes(&self, change: AttributeChange) -> Result<Attributes> {
-        // Opening with O_TRUNC is common (`echo 1 > /proc/sys/...`) and does nothing.
-        let only_size = AttributeChange { size: change.size, ..AttributeChange::default() };
-        if change != only_size {
+        // Opening with O_TRUNC is common (`echo 1 > /proc/sys/...`) and does nothing. The time of
+        // modification comes with it.
+        let truncation = AttributeChange {
+            size: change.size,
+            modified: change.modified,
+            ..AttributeChange::default()
+        };
+        if change.size.is_none() || change != truncation {
             return Err(Errno::EPERM);
         }
         self.cached_attributes().ok_or(Errno::EIO)

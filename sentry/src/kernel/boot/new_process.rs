@@ -99,6 +99,7 @@ async fn make(
     };
     let current = register(kernel, first)
         .map_err(|errno| StartFailure::new("cannot make the process", errno))?;
+    schedule(&current, spec);
     let mut new = NewProcess { current, terminal: None };
     match complete(&mut new, spec, console).await {
         Ok(()) => Ok(new),
@@ -123,6 +124,24 @@ fn credentials(spec: &ProcessSpec) -> Credentials {
         Credentials::new(spec.uid, spec.gid, &spec.additional_gids, spec.capabilities);
     credentials.no_new_privileges = spec.no_new_privileges;
     credentials
+}
+
+/// Gives the process the scheduling it asks for, and what it is worth when memory runs out.
+fn schedule(current: &Current, spec: &ProcessSpec) {
+    if let Some(adjustment) = spec.oom_adjustment {
+        // The VMM has checked the range.
+        let _ = current.process().oom.set(adjustment, true);
+    }
+    let mut scheduling = current.task.scheduling.lock();
+    if let Some(priority) = spec.io_priority {
+        scheduling.io_priority = priority;
+    }
+    if let Some(wanted) = spec.scheduling {
+        scheduling.policy = wanted.policy;
+        scheduling.priority = wanted.priority;
+        scheduling.nice = wanted.nice;
+        scheduling.reset_on_fork = wanted.reset_on_fork;
+    }
 }
 
 fn limits(spec: &ProcessSpec) -> Result<Limits> {

@@ -8,12 +8,12 @@ use super::answer;
 use crate::{
     errno::{Errno, Result},
     fs::mqueue::{
-        Directory, HARD_MAX_MESSAGES, HARD_MAX_SIZE, MAX_MESSAGES, MAX_SIZE, Message, Notification,
-        OpenQueue, Queue, own_mount,
+        Directory, HARD_MAX_MESSAGES, HARD_MAX_SIZE, Message, Notification, OpenQueue, Queue,
+        default_bounds, own_mount,
     },
     kernel::{
-        Capabilities, Current, Deadline, Interruption, PollEvents, Resource, WaitReason,
-        signal::Signal,
+        Capabilities, Current, Deadline, Interruption, PollEvents, Resource, Settings, WaitReason,
+        settings, signal::Signal,
     },
     mm::UserAddress,
     syscalls::{FileDescriptor, SyscallResult, time::Timespec},
@@ -41,14 +41,16 @@ struct QueueAttributes {
 
 impl QueueAttributes {
     /// The bounds of a new queue (mq_overview(7), "/proc interfaces").
-    fn bounds(&self, privileged: bool) -> Result<(usize, usize)> {
+    fn bounds(&self, settings: &Settings, privileged: bool) -> Result<(usize, usize)> {
         let bounded = |value: i64, soft: usize, hard: usize| {
             let most = if privileged { hard } else { soft };
             let value = usize::try_from(value).map_err(|_| Errno::EINVAL)?;
             if (1..=most).contains(&value) { Ok(value) } else { Err(Errno::EINVAL) }
         };
-        let messages = bounded(self.max_messages, MAX_MESSAGES, HARD_MAX_MESSAGES)?;
-        Ok((messages, bounded(self.max_size, MAX_SIZE, HARD_MAX_SIZE)?))
+        let most_messages = settings.size(settings::POSIX_MESSAGES[1], 0);
+        let messages = bounded(self.max_messages, most_messages, HARD_MAX_MESSAGES)?;
+        let most_size = settings.size(settings::POSIX_MESSAGE_SIZE[1], 0);
+        Ok((messages, bounded(self.max_size, most_size, HARD_MAX_SIZE)?))
     }
 }
 
@@ -109,8 +111,8 @@ pub async fn mq_open(
         Err(Errno::ENOENT) if flags.contains(OpenFlags::CREATE) => {
             let privileged = credentials.has(Capabilities::SYS_RESOURCE);
             let bounds = match &given {
-                Some(given) => given.bounds(privileged)?,
-                None => (MAX_MESSAGES, MAX_SIZE),
+                Some(given) => given.bounds(&current.kernel.settings, privileged)?,
+                None => default_bounds(&current.kernel),
             };
             let permissions = (mode & 0o777) as u16 & !context.umask;
             let (uid, gid) = (credentials.fs_uid, credentials.fs_gid);
@@ -361,11 +363,11 @@ mod tests {
             max_size,
             ..QueueAttributes::default()
         };
-        assert_eq!(wish(10, 8192).bounds(false), Ok((10, 8192)));
-        assert_eq!(wish(11, 8192).bounds(false), Err(Errno::EINVAL));
-        assert_eq!(wish(11, 8193).bounds(true), Ok((11, 8193)));
-        assert_eq!(wish(0, 1).bounds(true), Err(Errno::EINVAL));
-        assert_eq!(wish(1, -1).bounds(true), Err(Errno::EINVAL));
+        assert_eq!(wish(10, 8192).bounds(&Settings::default(), false), Ok((10, 8192)));
+        assert_eq!(wish(11, 8192).bounds(&Settings::default(), false), Err(Errno::EINVAL));
+        assert_eq!(wish(11, 8193).bounds(&Settings::default(), true), Ok((11, 8193)));
+        assert_eq!(wish(0, 1).bounds(&Settings::default(), true), Err(Errno::EINVAL));
+        assert_eq!(wish(1, -1).bounds(&Settings::default(), true), Err(Errno::EINVAL));
         assert_eq!(size_of::<QueueAttributes>(), 64);
     }
 }

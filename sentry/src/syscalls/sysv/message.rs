@@ -10,11 +10,8 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
-    ipc::{
-        MAX_QUEUES, MESSAGE_MAX, Message, MessageQueue, Object, QUEUE_BYTES, Selection,
-        UserPermission, now,
-    },
-    kernel::{Capabilities, Current, PollEvents, WaitReason},
+    ipc::{Message, MessageQueue, Object, Selection, UserPermission, now},
+    kernel::{Capabilities, Current, Kernel, PollEvents, WaitReason, settings},
     mm::UserAddress,
     syscalls::SyscallResult,
 };
@@ -52,9 +49,11 @@ struct Status {
 /// As msgget(2).
 pub fn msgget(current: &mut Current, key: i32, flags: u32) -> SyscallResult {
     let kernel = &current.kernel;
-    let make = |permission| Ok(MessageQueue::new(permission, now(kernel)));
+    let limit = kernel.settings.number(settings::MESSAGE_QUEUE_BYTES, 0);
+    let make = |permission| Ok(MessageQueue::new(permission, limit, now(kernel)));
+    let most = kernel.settings.size(settings::MESSAGE_QUEUES, 0);
     let registry = &kernel.ipc.messages;
-    let id = registry.get(key, flags, &current.credentials(), |_| Ok(()), make)?;
+    let id = registry.get(key, flags, &current.credentials(), most, |_| Ok(()), make)?;
     Ok(u64::from(id.unsigned_abs()))
 }
 
@@ -69,7 +68,7 @@ pub async fn msgsnd(
     size: usize,
     flags: u32,
 ) -> SyscallResult {
-    if size > MESSAGE_MAX {
+    if size > current.kernel.settings.size(settings::MESSAGE_SIZE, 0) {
         return Err(Errno::EINVAL);
     }
     let kind: i64 = current.mm.read(message).await?;
@@ -166,7 +165,8 @@ pub async fn msgctl(
             let status: Status = current.mm.read(buffer).await?;
             let queue = find_owned(current, registry, id)?;
             let privileged = current.credentials().has(Capabilities::SYS_RESOURCE);
-            if status.limit > QUEUE_BYTES && !privileged {
+            let most = kernel.settings.number(settings::MESSAGE_QUEUE_BYTES, 0);
+            if status.limit > most && !privileged {
                 return Err(Errno::EPERM);
             }
             queue.permission().lock().change(&status.permission);
@@ -180,7 +180,7 @@ pub async fn msgctl(
             Ok(0)
         }
         IPC_INFO | MSG_INFO => {
-            current.mm.write(buffer, &information(&kernel.ipc, command)).await?;
+            current.mm.write(buffer, &information(&kernel, command)).await?;
             Ok(registry.highest_place())
         }
         _ => Err(Errno::EINVAL),
@@ -189,16 +189,19 @@ pub async fn msgctl(
 
 /// `struct msginfo`: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg; for MSG_INFO
 /// msgpool, msgmap and msgtql are the numbers of queues, messages and bytes in use.
-fn information(ipc: &crate::ipc::Ipc, command: i32) -> [u32; 8] {
+fn information(kernel: &Kernel, command: i32) -> [u32; 8] {
     const SEGMENT_SIZE: u32 = 16;
     const SEGMENTS: u32 = 0xffff;
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let (queues, largest) = (number(MAX_QUEUES as u64), number(MESSAGE_MAX as u64));
-    let bytes_of_queue = number(QUEUE_BYTES);
+    let setting = |name| number(kernel.settings.number(name, 0));
+    let queues = setting(settings::MESSAGE_QUEUES);
+    let largest = setting(settings::MESSAGE_SIZE);
+    let bytes_of_queue = setting(settings::MESSAGE_QUEUE_BYTES);
     let (mut pool, mut map, mut total) =
         (queues.saturating_mul(bytes_of_queue) / 1024, bytes_of_queue, bytes_of_queue);
     if command != IPC_INFO {
-        let all: Vec<_> = ipc.messages.all().iter().map(|(_, queue)| queue.numbers()).collect();
+        let all: Vec<_> =
+            kernel.ipc.messages.all().iter().map(|(_, queue)| queue.numbers()).collect();
         pool = number(all.len() as u64);
         map = number(all.iter().map(|numbers| numbers.messages).sum());
         total = number(all.iter().map(|numbers| numbers.bytes).sum());

@@ -10,11 +10,8 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
-    ipc::{
-        MAX_OPERATIONS, MAX_SEMAPHORES, MAX_SETS, Object, Operation, SEMAPHORE_MAX, SemaphoreSet,
-        UserPermission, Waiting, now,
-    },
-    kernel::{Current, Deadline, Interruption, PollEvents, WaitReason},
+    ipc::{Object, Operation, SEMAPHORE_MAX, SemaphoreSet, UserPermission, Waiting, now},
+    kernel::{Current, Deadline, Interruption, Kernel, PollEvents, WaitReason, settings},
     mm::UserAddress,
     syscalls::{SyscallResult, time::Timespec},
 };
@@ -49,16 +46,17 @@ struct Status {
 /// As semget(2).
 pub fn semget(current: &mut Current, key: i32, count: i32, flags: u32) -> SyscallResult {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
-    if count > MAX_SEMAPHORES {
+    let kernel = &current.kernel;
+    let [per_set, _, _, sets] = limits(kernel);
+    if count > per_set {
         return Err(Errno::EINVAL);
     }
-    let kernel = &current.kernel;
     let fits = |set: &SemaphoreSet| if count <= set.len() { Ok(()) } else { Err(Errno::EINVAL) };
     let make = |permission| match count {
         0 => Err(Errno::EINVAL),
         count => Ok(SemaphoreSet::new(permission, count, now(kernel))),
     };
-    let id = kernel.ipc.semaphores.get(key, flags, &current.credentials(), fits, make)?;
+    let id = kernel.ipc.semaphores.get(key, flags, &current.credentials(), sets, fits, make)?;
     Ok(u64::from(id.unsigned_abs()))
 }
 
@@ -88,7 +86,7 @@ pub async fn semtimedop(
 ) -> SyscallResult {
     match count {
         0 => return Err(Errno::EINVAL),
-        count if count > MAX_OPERATIONS => return Err(Errno::E2BIG),
+        count if count > limits(&current.kernel)[2] => return Err(Errno::E2BIG),
         _ => {}
     }
     let operations: Vec<Operation> = current.mm.read_array(operations, count).await?;
@@ -188,7 +186,7 @@ pub async fn semctl(
             Ok(0)
         }
         IPC_INFO | SEM_INFO => {
-            current.mm.write(UserAddress(argument), &information(&kernel.ipc, command)).await?;
+            current.mm.write(UserAddress(argument), &information(&kernel, command)).await?;
             Ok(registry.highest_place())
         }
         SETVAL | SETALL => {
@@ -249,21 +247,24 @@ async fn set_values(
     Ok(0)
 }
 
+/// kernel.sem: semaphores of a set, of all sets, operations of a call, sets.
+fn limits(kernel: &Kernel) -> [usize; 4] {
+    [0, 1, 2, 3].map(|position| kernel.settings.size(settings::SEMAPHORES, position))
+}
+
 /// `struct seminfo`: semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem;
 /// for SEM_INFO semusz and semaem are the numbers of sets and semaphores in use.
-fn information(ipc: &crate::ipc::Ipc, command: i32) -> [u32; 10] {
+fn information(kernel: &Kernel, command: i32) -> [u32; 10] {
     const UNDO_SIZE: u32 = 20;
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let most = number(MAX_SETS.saturating_mul(MAX_SEMAPHORES));
+    let [per_set, most, operations, sets_limit] = limits(kernel).map(number);
     let largest = SEMAPHORE_MAX.unsigned_abs();
     let (mut sets, mut semaphores) = (UNDO_SIZE, largest);
     if command != IPC_INFO {
-        let all = ipc.semaphores.all();
+        let all = kernel.ipc.semaphores.all();
         sets = number(all.len());
         semaphores = number(all.iter().map(|(_, set)| set.len()).sum());
     }
-    let (sets_limit, operations) = (number(MAX_SETS), number(MAX_OPERATIONS));
-    let per_set = number(MAX_SEMAPHORES);
     [most, sets_limit, most, most, per_set, operations, operations, sets, largest, semaphores]
 }
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     errno::{Errno, Result},
-    ipc::{Attachment, MAX_SEGMENTS, Object, Segment, UserPermission},
-    kernel::{Capabilities, Current},
+    ipc::{Attachment, Object, Segment, UserPermission},
+    kernel::{Capabilities, Current, settings},
     memory::PAGE_SIZE,
     mm::{MapRequest, MapSource, Mapping, Placement, UserAddress, VmaFlags},
     platform::Protection,
@@ -87,11 +87,13 @@ pub fn shmget(current: &mut Current, key: i32, size: u64, flags: u32) -> Syscall
         let total = kernel.frames.total_frames() as u64 * PAGE;
         match size {
             0 => Err(Errno::EINVAL),
+            size if size > kernel.settings.number(settings::SHARED_SIZE, 0) => Err(Errno::EINVAL),
             size if size > total => Err(Errno::ENOMEM),
             size => Segment::new(kernel, permission, size, pid),
         }
     };
-    let id = kernel.ipc.segments.get(key, flags, &current.credentials(), fits, make)?;
+    let most = kernel.settings.size(settings::SHARED_SEGMENTS, 0);
+    let id = kernel.ipc.segments.get(key, flags, &current.credentials(), most, fits, make)?;
     Ok(u64::from(id.unsigned_abs()))
 }
 
@@ -207,13 +209,13 @@ pub async fn shmctl(
             Ok(0)
         }
         IPC_INFO => {
-            let pages = kernel.frames.total_frames() as u64;
+            let segments = kernel.settings.number(settings::SHARED_SEGMENTS, 0);
             let limits = Limits {
-                largest: pages * PAGE,
+                largest: kernel.settings.number(settings::SHARED_SIZE, 0),
                 smallest: 1,
-                segments: MAX_SEGMENTS as u64,
-                segments_of_process: MAX_SEGMENTS as u64,
-                pages,
+                segments,
+                segments_of_process: segments,
+                pages: kernel.settings.number(settings::SHARED_PAGES, 0),
                 unused: [0; 4],
             };
             current.mm.write(buffer, &limits).await?;

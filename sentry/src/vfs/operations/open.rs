@@ -207,7 +207,7 @@ async fn open_unchecked(
     let file = match path.inode().clone().open(context.caller, flags).await {
         // A node that is a name for something elsewhere.
         Err(Errno::ENXIO) => match attributes.kind {
-            FileKind::CharacterDevice | FileKind::BlockDevice => {
+            FileKind::CharacterDevice => {
                 open_device(context.caller, attributes.device_node, flags)?
             }
             FileKind::Fifo => return Ok(Opened::Fifo { key: attributes.key(), path }),

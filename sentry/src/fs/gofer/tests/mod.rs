@@ -18,7 +18,7 @@ use crate::{
     drivers::testing::{TestMachine, block_on},
     fs::testing::kernel,
     io::{Destination, Source, TryError, TryResult},
-    kernel::{Credentials, Scheduler},
+    kernel::{Credentials, IdMaps, Scheduler},
     memory::{Frame, FrameAllocator},
     platform::{ExecutorId, PlatformRef},
     vfs::{
@@ -56,8 +56,7 @@ fn rig(policy: CachePolicy, read_only: bool) -> Rig {
     let queue = connection.queue().clone();
     let session = Session::new(
         connection,
-        policy,
-        read_only,
+        Access { policy, read_only, ids: IdMaps::default() },
         DeviceNumber { major: 0, minor: 7 },
         platform.clone(),
         FrameAllocator::new(platform, Frame(0)),

@@ -143,7 +143,7 @@ const FILES: &[Entry<ProcessSubject>] = &[
     .private(),
     descriptors::DIRECTORY,
     descriptors::INFORMATION,
-    Entry::text("gid_map", IDENTITY_MAP),
+    Entry::file("gid_map", |_, kernel| Ok(kernel.ids.groups().lines().into_bytes())),
     Entry::<ProcessSubject>::file("io", |subject, kernel| Ok(numbers::io(subject, kernel)))
         .with_permissions(0o400)
         .private(),
@@ -177,11 +177,11 @@ const FILES: &[Entry<ProcessSubject>] = &[
     Entry::file("statm", |subject, _| Ok(numbers::statm(subject))),
     Entry::file("status", |subject, kernel| Ok(status::status(subject, kernel))),
     Entry::<ProcessSubject>::file("timerslack_ns", |subject, _| timer_slack(subject)).private(),
-    Entry::text("uid_map", IDENTITY_MAP),
+    Entry::file("uid_map", |_, kernel| Ok(kernel.ids.users().lines().into_bytes())),
     Entry::text("wchan", "0"),
 ];
 
-/// How ids of the only user namespace map to its own (user_namespaces(7)).
+/// How project ids map: not at all.
 const IDENTITY_MAP: &str = "         0          0 4294967295\n";
 
 /// /proc/PID/personality.

@@ -3,10 +3,14 @@
 //! Targets that do not exist are made, as the OCI runtime specification asks ("Mounts"). Where the
 //! root is read-only they are made in an overlay, which is closed to writes afterwards.
 
+mod nodes;
+mod subtree;
+
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use guest_abi::container::{CachePolicy, MountSource, MountSpec, RootWrites};
+use guest_abi::container::{CachePolicy, MountSource, MountSpec, RootWrites, TmpfsSpec};
 
+use self::subtree::Subtree;
 use super::{
     Caller, FileKind, FileSystem, Mount, MountFlags, Namespace, NewInode, NewNode, Path,
     WalkContext, WalkFlags, lookup_child, operations, walk,
@@ -46,11 +50,26 @@ pub async fn mount(kernel: &Arc<Kernel>) -> Result<Arc<Namespace>, StartFailure>
         };
         mount_one(kernel, &namespace, spec).await.map_err(failure)?;
     }
+    nodes::make(kernel, &namespace).await?;
+    apply_settings(kernel)?;
     restrict(kernel, &namespace).await?;
     if container.root.writes == RootWrites::ReadOnly {
         namespace.root().set_flags(MountFlags::READ_ONLY);
     }
     Ok(namespace)
+}
+
+/// Gives the container's namespaces the settings it asks for.
+fn apply_settings(kernel: &Kernel) -> Result<(), StartFailure> {
+    for (name, value) in &kernel.boot_info().container.sysctls {
+        proc::set_setting(kernel, name, value).map_err(|errno| {
+            let operation = if errno == Errno::ENOENT { "open" } else { "write" };
+            let key = name.replace('/', ".");
+            let cause = format!("write sysctl key {key}: {operation} /proc/sys/{name}");
+            StartFailure::new(cause, errno)
+        })?;
+    }
+    Ok(())
 }
 
 async fn root_file_system(kernel: &Arc<Kernel>) -> Result<Arc<dyn FileSystem>> {
@@ -67,7 +86,7 @@ async fn root_file_system(kernel: &Arc<Kernel>) -> Result<Arc<dyn FileSystem>> {
 const fn name_of(source: &MountSource) -> &'static str {
     match source {
         MountSource::Device { .. } => "none",
-        MountSource::Tmpfs { .. } | MountSource::Dev => "tmpfs",
+        MountSource::Tmpfs(_) | MountSource::Dev => "tmpfs",
         MountSource::Proc => "proc",
         MountSource::Sysfs => "sysfs",
         MountSource::Devpts => "devpts",
@@ -82,7 +101,13 @@ async fn mount_one(
     spec: &MountSpec,
 ) -> Result<()> {
     let flags = MountFlags::from_bits_truncate(spec.flags);
-    let file_system = file_system(kernel, &spec.source, flags).await?;
+    let file_system = match &spec.source {
+        MountSource::Tmpfs(tmpfs) if tmpfs.copies_up => {
+            let target = make_target(kernel, namespace, &spec.destination, true).await?;
+            Overlay::new(kernel, Subtree::new(&target), tmpfs.size)
+        }
+        source => file_system(kernel, source, flags).await?,
+    };
     let is_directory = file_system.root().kind() == FileKind::Directory;
     let target = make_target(kernel, namespace, &spec.destination, is_directory).await?;
     let source = name_of(&spec.source);
@@ -107,14 +132,7 @@ async fn file_system(
             let cache: CachePolicy = *cache;
             GoferFileSystem::mount(kernel, *device, cache, read_only).await?
         }
-        MountSource::Tmpfs { size, mode } => {
-            let mode = mode.unwrap_or(0o1777) & 0o7777;
-            let root_permissions = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
-            Tmpfs::new(
-                kernel,
-                tmpfs::Options { size: *size, root_permissions, ..Default::default() },
-            )
-        }
+        MountSource::Tmpfs(spec) => Tmpfs::new(kernel, tmpfs_options(spec)?),
         MountSource::Dev => {
             let file_system = small(0o755);
             let console = kernel.boot_info().container.process.terminal;
@@ -127,6 +145,13 @@ async fn file_system(
         MountSource::Sysfs => sys::new(kernel),
         MountSource::Cgroup => small(0o555),
     })
+}
+
+fn tmpfs_options(spec: &TmpfsSpec) -> Result<tmpfs::Options> {
+    let mode = spec.mode.unwrap_or(0o1777) & 0o7777;
+    let root_permissions = u16::try_from(mode).map_err(|_| Errno::EINVAL)?;
+    let TmpfsSpec { size, uid, gid, .. } = *spec;
+    Ok(tmpfs::Options { size, root_permissions, uid, gid, ..Default::default() })
 }
 
 /// The place of an absolute name, made if it is missing.

@@ -1,0 +1,189 @@
+//! What the OCI runtime specification says of config.json on Linux (config-linux.md).
+//! docs/oci-conformance.md says which test shows what.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::{fs, os::unix::fs::chown, path::Path};
+
+use integration_tests::bundle::Runtime;
+
+fn linux(name: &str, script: &str, linux: &str) -> Runtime {
+    Runtime::new(name, script, linux, "")
+}
+
+/// What creating a container with these members of `linux` says when it fails.
+fn refusal(members: &str) -> String {
+    let runtime = linux("refused", "true", members);
+    let message = runtime.fails(&["create", "c"]);
+    assert!(runtime.is_empty());
+    message
+}
+
+#[test]
+fn namespaces_are_named_once_by_absolute_paths_that_exist() {
+    assert!(
+        refusal(r#""namespaces": [{"type": "pid"}, {"type": "pid"}]"#).contains("has pid twice")
+    );
+    let relative = r#""namespaces": [{"type": "network", "path": "ns/net"}]"#;
+    assert!(refusal(relative).contains("not absolute"));
+    let missing = r#""namespaces": [{"type": "network", "path": "/nonexistent"}]"#;
+    assert!(refusal(missing).contains("/nonexistent"));
+    assert!(refusal(r#""namespaces": [{"type": "odd"}]"#).contains("config.json"));
+}
+
+#[test]
+fn the_container_has_namespaces_of_its_own() {
+    let namespaces = ["mount", "pid", "ipc", "uts"].map(|kind| format!(r#"{{"type": "{kind}"}}"#));
+    let members = format!(r#""namespaces": [{}]"#, namespaces.join(","));
+    let runtime = linux("namespaces", "echo $$; busybox hostname; cat /proc/sysvipc/msg", &members);
+    let printed = runtime.printed();
+    assert!(printed.starts_with("1\nbox\n"), "{printed}");
+    assert_eq!(printed.lines().count(), 3, "no message queue of the host: {printed}");
+}
+
+#[test]
+fn ids_are_mapped_as_given() {
+    let members = r#""namespaces": [{"type": "user"}],
+        "uidMappings": [{"containerID": 0, "hostID": 100000, "size": 50}],
+        "gidMappings": [{"containerID": 0, "hostID": 100000, "size": 50}]"#;
+    let script = "cat /proc/self/uid_map; busybox stat -c '%u %g' /mine /other";
+    let runtime = linux("mapped", script, members);
+    for name in ["mine", "other"] {
+        fs::write(runtime.path("bundle/rootfs").join(name), "").unwrap();
+    }
+    if chown(runtime.path("bundle/rootfs/mine"), Some(100_003), Some(100_004)).is_err() {
+        return;
+    }
+    let expected = "         0     100000         50\n3 4\n65534 65534\n";
+    assert_eq!(runtime.printed(), expected);
+    let overlapping = r#""uidMappings": [{"containerID": 0, "hostID": 1, "size": 2},
+        {"containerID": 1, "hostID": 9, "size": 2}]"#;
+    assert!(refusal(overlapping).contains("overlaps"));
+}
+
+#[test]
+fn default_devices_and_links_are_there() {
+    let script = "for d in null zero full random urandom tty; do test -c /dev/$d || echo no $d; done; \
+        for l in fd stdin stdout stderr ptmx; do busybox readlink /dev/$l; done; \
+        echo x > /dev/null && head -c 3 /dev/zero | wc -c; echo x > /dev/full || echo full";
+    let runtime = linux("devices", script, "");
+    let expected =
+        "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n3\nfull\n";
+    assert_eq!(runtime.printed(), expected);
+    // They do not depend on a mount.
+    let mount = r#"{"destination": "/dev", "type": "tmpfs", "source": "tmpfs"},"#;
+    runtime.replace(mount, "");
+    assert_eq!(runtime.printed(), expected);
+}
+
+#[test]
+fn listed_devices_are_made() {
+    let script = "busybox stat -c '%F %a %u %g %t:%T' /dev/mine /dev/disk /run/fifo; \
+        echo x > /dev/mine && echo null; cat /dev/odd || echo odd; cat /dev/disk || echo disk";
+    let devices = r#""devices": [
+        {"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 416, "uid": 0, "gid": 5},
+        {"path": "/dev/odd", "type": "u", "major": 77, "minor": 1},
+        {"path": "/dev/disk", "type": "b", "major": 8, "minor": 1},
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3},
+        {"path": "/run/fifo", "type": "p"}]"#;
+    let runtime = linux("listed_devices", script, devices);
+    let expected = "character special file 640 0 5 1:3\nblock special file 666 0 0 8:1\n\
+        fifo 666 0 0 0:0\nnull\nodd\ndisk\n";
+    assert_eq!(runtime.printed(), expected);
+    let other = r#""devices": [{"path": "/dev/null", "type": "c", "major": 1, "minor": 5}]"#;
+    assert!(refusal(other).contains("mknod /dev/null: file exists"));
+    assert!(refusal(r#""devices": [{"path": "dev/x", "type": "p"}]"#).contains("not absolute"));
+}
+
+#[test]
+fn settings_of_namespaces_are_applied_and_others_refused() {
+    let sysctl = r#""sysctl": {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096",
+        "fs.mqueue.msg_max": "33", "net.ipv4.ping_group_range": "0 2147483647",
+        "kernel.domainname": "set"}"#;
+    let script = "cd /proc/sys; cat net/ipv4/ip_forward kernel/msgmax fs/mqueue/msg_max \
+        net/ipv4/ping_group_range kernel/domainname; echo 2 > net/ipv4/ip_forward; \
+        cat net/ipv4/ip_forward";
+    assert_eq!(linux("sysctl", script, sysctl).printed(), "1\n4096\n33\n0\t2147483647\nset\n2\n");
+    for (setting, words) in [
+        (r#""vm.swappiness": "1""#, "not in a separate kernel namespace"),
+        (r#""kernel.hostname": "x""#, "conflicts with the OCI"),
+        (r#""net.ipv4.odd": "1""#, "open /proc/sys/net/ipv4/odd: no such file or directory"),
+        (r#""kernel.msgmax": "odd""#, "write /proc/sys/kernel/msgmax: invalid argument"),
+    ] {
+        let message = refusal(&format!(r#""sysctl": {{{setting}}}"#));
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+#[test]
+fn calls_are_filtered_also_those_of_other_processes() {
+    let seccomp = r#""seccomp": {"defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": [
+        {"names": ["mkdir", "mkdirat", "no_such_call"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+        {"names": ["sethostname"], "action": "SCMP_ACT_KILL_PROCESS"},
+        {"names": ["kill"], "action": "SCMP_ACT_ERRNO",
+         "args": [{"index": 1, "value": 12, "op": "SCMP_CMP_EQ"}]}]}"#;
+    let script = "exec 2>/dev/null; busybox mkdir /x 2>&1; busybox grep Seccomp: /proc/self/status; \
+        kill -12 $$ || echo refused; kill -0 $$ && echo sent; \
+        (busybox hostname other); echo $?; while :; do sleep 0.05; done";
+    let runtime = linux("seccomp", script, seccomp);
+    runtime.create("c");
+    runtime.ok(&["start", "c"]);
+    runtime.eventually("its output", |runtime| runtime.output().contains("159"));
+    let output = runtime.output();
+    for line in ["No space left on device", "Seccomp:\t2", "refused", "sent"] {
+        assert!(output.contains(line), "{output}");
+    }
+    assert!(runtime.fails(&["exec", "c", "busybox", "mkdir", "/x"]).contains("No space left"));
+    assert!(refusal(r#""seccomp": {"defaultAction": "SCMP_ACT_NOTIFY"}"#).contains("NOTIFY"));
+    assert!(refusal(r#""seccomp": {"defaultAction": "SCMP_ACT_ODD"}"#).contains("config.json"));
+}
+
+#[test]
+fn masked_paths_are_empty_and_read_only_paths_stay() {
+    let members = r#""maskedPaths": ["/proc/version", "/secret", "/missing"],
+        "readonlyPaths": ["/kept", "/missing"]"#;
+    let script = "cat /proc/version; busybox ls -A /secret; echo x > /secret/f || echo masked; \
+        cat /kept/f; echo x > /kept/f || echo kept; test -e /missing || echo missing";
+    let runtime = linux("masked", script, members);
+    for name in ["secret", "kept"] {
+        fs::create_dir_all(runtime.path("bundle/rootfs").join(name)).unwrap();
+        fs::write(runtime.path("bundle/rootfs").join(name).join("f"), "text\n").unwrap();
+    }
+    assert_eq!(runtime.printed(), "masked\ntext\nkept\nmissing\n");
+    assert!(refusal(r#""maskedPaths": ["proc"]"#).contains("not absolute"));
+    assert!(refusal(r#""readonlyPaths": ["proc"]"#).contains("not absolute"));
+}
+
+#[test]
+fn what_cannot_be_given_is_refused() {
+    for (members, words) in [
+        (r#""personality": {"domain": "LINUX32"}"#, "linux.personality"),
+        (r#""timeOffsets": {"monotonic": {"secs": 5, "nanosecs": 0}}"#, "linux.timeOffsets"),
+        (r#""rootfsPropagation": "odd""#, "linux.rootfsPropagation"),
+    ] {
+        let message = refusal(members);
+        assert!(message.contains(words), "{message}");
+    }
+    let accepted = r#""personality": {"domain": "LINUX"}, "rootfsPropagation": "rprivate""#;
+    assert_eq!(linux("accepted", "echo ran", accepted).printed(), "ran\n");
+}
+
+#[test]
+fn resources_are_limits_of_the_sandbox_and_visible_inside() {
+    let path = format!("/oci-linux-{}", std::process::id());
+    let directory = Path::new("/sys/fs/cgroup/pids").join(path.trim_start_matches('/'));
+    // Control groups of version 1 that this test may make.
+    if fs::create_dir(&directory).and_then(|()| fs::remove_dir(&directory)).is_err() {
+        return;
+    }
+    let members = format!(r#""cgroupsPath": "{path}", "resources": {{"pids": {{"limit": 40}}}}"#);
+    let runtime = linux("resources", "while :; do sleep 0.05; done", &members);
+    let pid = runtime.create("c");
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert!(groups.contains(&path), "{groups}");
+    // The sandbox has threads of its own besides the tasks inside.
+    let limit = fs::read_to_string(directory.join("pids.max")).unwrap();
+    assert!(limit.trim().parse::<u64>().is_ok_and(|limit| limit >= 40), "{limit}");
+    runtime.ok(&["delete", "--force", "c"]);
+    assert!(!directory.exists());
+}
