@@ -42,6 +42,7 @@ pub enum SignalTarget {
 
 /// A message from the host to the sentry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "each exists for a moment, and there are few")]
 pub enum HostMessage {
     /// Let the prepared container run ([`crate::container::ContainerSpec::waits_for_start`]).
     Start,
