@@ -19,6 +19,7 @@ use alloc::sync::Arc;
 use crate::kernel::Kernel;
 
 /// All objects.
+#[derive(Default)]
 pub struct Ipc {
     /// Shared memory.
     pub segments: Arc<Registry<Segment>>,
@@ -26,16 +27,6 @@ pub struct Ipc {
     pub semaphores: Registry<SemaphoreSet>,
     /// Message queues.
     pub messages: Registry<MessageQueue>,
-}
-
-impl Default for Ipc {
-    fn default() -> Self {
-        Self {
-            segments: Arc::new(Registry::new()),
-            semaphores: Registry::new(),
-            messages: Registry::new(),
-        }
-    }
 }
 
 /// The present as these objects note it: seconds since the epoch.

@@ -45,13 +45,14 @@ struct Objects<T> {
     next_sequence: u32,
 }
 
-impl<T: Object> Registry<T> {
-    /// An empty one.
-    pub const fn new() -> Self {
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
         let objects = Objects { places: BTreeMap::new(), keys: BTreeMap::new(), next_sequence: 0 };
         Self { objects: SpinMutex::new(objects) }
     }
+}
 
+impl<T: Object> Registry<T> {
     /// The id of the object with `key`, made if `flags` say so and there are fewer than `most`
     /// (shmget(2), semget(2), msgget(2)).
     ///
@@ -187,7 +188,7 @@ mod tests {
 
     #[test]
     fn keys_lead_to_objects_and_old_ids_do_not() {
-        let registry = Registry::new();
+        let registry = Registry::default();
         assert_eq!(get(&registry, 7, 0o600), Err(Errno::ENOENT));
         let id = get(&registry, 7, CREATE | 0o600).unwrap();
         assert_eq!(get(&registry, 7, CREATE), Ok(id));

@@ -150,7 +150,7 @@ impl Session {
         let ids = &self.access.ids;
         let uid = change.uid.map(|uid| ids.users().outside(uid)).transpose()?;
         let gid = change.gid.map(|gid| ids.groups().outside(gid)).transpose()?;
-        Ok(AttributeChange { uid, gid, ..change.clone() })
+        Ok(AttributeChange { uid, gid, ..*change })
     }
 
     /// The owner of something new as the server knows it.
