@@ -159,7 +159,8 @@ pub struct GlobalFlags {
     /// Memory of the sandbox, for example 512m or 4g; the host provides it as it is used
     /// [default: half of the host's].
     #[arg(long, global = true, help_heading = SANDBOX, value_name = "SIZE", value_parser = parse_memory)]
-    pub memory: Option<u64>,
+    // The type is that of the flag of the same name that `update` has: clap takes them for one.
+    pub memory: Option<i64>,
     /// Number of executors: how much user code runs at a time [default: the host's processors].
     #[arg(long, alias = "cpus", global = true, help_heading = SANDBOX, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub executors: Option<u16>,
@@ -280,7 +281,10 @@ impl GlobalFlags {
     /// If the platform asked for cannot be used.
     pub fn settings(&self, log: &Log) -> Result<Settings> {
         Ok(Settings {
-            memory_bytes: self.memory.unwrap_or_else(settings::default_memory_bytes),
+            memory_bytes: self
+                .memory
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or_else(settings::default_memory_bytes),
             executors: self.executors.unwrap_or_else(settings::default_executors),
             strace: self.strace,
             platform: self.choose_platform(log)?,
@@ -340,7 +344,8 @@ pub fn kvm_verdict() -> std::result::Result<(), String> {
     platform_kvm::self_test::run().map_err(|reason| reason.to_string())
 }
 
-fn parse_memory(text: &str) -> std::result::Result<u64, String> {
+fn parse_memory(text: &str) -> std::result::Result<i64, String> {
     let bytes = size::parse(text).ok_or("expected a number with an optional suffix k, m or g")?;
-    settings::check_memory_bytes(bytes).map_err(str::to_owned)
+    let bytes = settings::check_memory_bytes(bytes).map_err(str::to_owned)?;
+    i64::try_from(bytes).map_err(|error| error.to_string())
 }

@@ -108,6 +108,15 @@ fn global_flags_stand_before_or_after_the_command() {
 }
 
 #[test]
+fn update_has_a_memory_flag_of_its_own() {
+    for memory in ["200000000", "-1"] {
+        let arguments = parse(&["update", "--memory", memory, "c"]);
+        let Some(Command::Update(flags)) = arguments.command else { panic!("not an update") };
+        assert_eq!(flags.limits().memory, Some(memory.parse().unwrap()));
+    }
+}
+
+#[test]
 fn kvm_is_used_or_refused_in_one_line() {
     let log = Log::open(LogLevel::Error, None, LogFormat::Text).unwrap();
     match parse(&["--platform", "kvm", "do", "ls"]).global.settings(&log) {
