@@ -55,9 +55,7 @@ const TABLES: [(&str, Measure); 7] = [
     ("starts", |contenders| vec![starts(contenders)]),
     ("phases", |contenders| vec![phases(contenders)]),
     ("memory", |contenders| vec![memory(contenders)]),
-    ("life-cycle", |contenders| {
-        vec![life_cycle(&platforms(contenders).collect::<Vec<_>>())]
-    }),
+    ("life-cycle", |contenders| vec![life_cycle(&platforms(contenders).collect::<Vec<_>>())]),
     ("docker", |_| docker_start().into_iter().collect()),
     ("exits", |contenders| has_kvm(contenders).then(exits).into_iter().collect()),
 ];
