@@ -36,11 +36,11 @@ mod tests {
         let file = ElfBytes::<LittleEndian>::minimal_parse(IMAGE).unwrap();
         let (symbols, names) = file.symbol_table().unwrap().unwrap();
         let named = |symbol: &Symbol| {
-            names.get(symbol.st_name as usize).is_ok_and(|name| name.contains("user_trap"))
+            names.get(symbol.st_name as usize).is_ok_and(|name| name.contains("handle_kernel_trap"))
         };
         let symbol = symbols.iter().find(named).unwrap();
         let text = describe(&(symbol.st_value + 1).to_le_bytes());
-        assert!(text.ends_with("::trap::user_trap+0x1"), "{text}");
+        assert!(text.ends_with("::trap::handle_kernel_trap+0x1"), "{text}");
     }
 
     #[test]

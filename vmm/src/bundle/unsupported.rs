@@ -22,7 +22,11 @@ pub fn refuse(spec: &Spec) -> Result<()> {
 }
 
 /// Versions are three numbers and perhaps more after a dash or plus (SemVer 2.0.0).
+/// A configuration without one is taken, as runc takes it.
 fn refuse_version(version: &str) -> Result<()> {
+    if version.is_empty() {
+        return Ok(());
+    }
     let numbers = version.split(['-', '+']).next().unwrap_or_default();
     let parts: Vec<Option<u32>> = numbers.split('.').map(|part| part.parse().ok()).collect();
     match parts.as_slice() {
@@ -108,7 +112,7 @@ mod tests {
         for known in ["1.0.0", "1.0.2-dev", "1.2.0+build"] {
             assert!(refuse_version(known).is_ok(), "{known}");
         }
-        for unknown in ["2.0.0", "0.1.0", "1.0", "", "one.two.three", "1.0.0.0"] {
+        for unknown in ["2.0.0", "0.1.0", "1.0", "one.two.three", "1.0.0.0"] {
             assert!(refuse_version(unknown).is_err(), "{unknown}");
         }
     }
