@@ -40,12 +40,14 @@ pub const HALT_PORT: u16 = 0x510;
 pub const LOG_PORT: u16 = 0x511;
 /// A write of any byte to this port ends the sandbox: the sentry panicked, and has logged why.
 pub const PANIC_PORT: u16 = 0x512;
-/// Two 32-bit words written to this port by one instruction give frames of sandbox memory back to the
-/// host: the first frame's number, and how many. They read as zero when the guest uses them again.
-pub const RELEASE_PORT: u16 = 0x513;
-/// Two 32-bit words written to this port by one instruction, low half first, are an address of the
-/// image that a panic's backtrace goes through.
-pub const BACKTRACE_PORT: u16 = 0x514;
+/// A 32-bit word written to this port is the low half of an address of the image that a panic's
+/// backtrace goes through; the high half is that of [`IMAGE_VIRTUAL_OFFSET`].
+pub const BACKTRACE_PORT: u16 = 0x513;
+/// A 32-bit word written to this port plus `n` gives `2^n` frames of sandbox memory back to the host,
+/// from the frame of that number on. They read as zero when the guest uses them again.
+pub const RELEASE_PORT_BASE: u16 = 0x520;
+/// Number of those ports.
+pub const RELEASE_PORTS: u16 = 32;
 /// First doorbell port. One port a queue: the cheapest exit there is, and none to decode.
 pub const DOORBELL_PORT_BASE: u16 = 0x1000;
 
@@ -71,7 +73,7 @@ pub const DEVICE_VECTOR: u8 = 0x42;
 pub const SPURIOUS_VECTOR: u8 = 0xff;
 
 /// "SBOX" and a version, so that halves of different builds notice.
-pub const BOOT_MAGIC: u64 = 0x5342_4f58_0000_0002;
+pub const BOOT_MAGIC: u64 = 0x5342_4f58_0000_0003;
 
 /// What the host tells the image besides [`crate::boot::BootInfo`].
 #[repr(C)]

@@ -26,25 +26,25 @@ impl ReturnableMemory {
         Self { file: Mutex::new(File::from(memory)), range }
     }
 
-    /// Frees what `request` names (see [`guest_abi::kvm::RELEASE_PORT`]): its pages read as zero from
-    /// now on. The request is the guest's; fails if it names anything but returnable memory.
-    pub fn release(&self, request: &[u8]) -> Result<(), String> {
-        let bytes = named_bytes(request)
+    /// Frees `2^order` frames from the one whose number is in `first`, a 32-bit word (see
+    /// [`guest_abi::kvm::RELEASE_PORT_BASE`]): they read as zero from now on. Both are the guest's;
+    /// fails if they name anything but returnable memory.
+    pub fn release(&self, first: &[u8], order: u16) -> Result<(), String> {
+        let bytes = named_bytes(first, order)
             .filter(|bytes| self.range.start <= bytes.start && bytes.end <= self.range.end)
-            .ok_or_else(|| format!("the guest gave back memory that it has not: {request:?}"))?;
+            .ok_or_else(|| {
+                format!("the guest gave back memory that it has not: {first:?}, order {order}")
+            })?;
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.punch_hole(bytes.start, bytes.end - bytes.start)
             .map_err(|error| format!("cannot free guest memory: {error}"))
     }
 }
 
-/// The range of bytes in a request: two 32-bit words, the first frame and how many.
-fn named_bytes(request: &[u8]) -> Option<Range<u64>> {
-    let words: &[u8; 8] = request.try_into().ok()?;
-    let [a, b, c, d, e, f, g, h] = *words;
-    let first = u64::from(u32::from_le_bytes([a, b, c, d])) * FRAME_BYTES;
-    let length = u64::from(u32::from_le_bytes([e, f, g, h])) * FRAME_BYTES;
-    (length > 0).then_some(first..first + length)
+fn named_bytes(first: &[u8], order: u16) -> Option<Range<u64>> {
+    let first = u64::from(u32::from_le_bytes(first.try_into().ok()?)) * FRAME_BYTES;
+    let length = FRAME_BYTES.checked_shl(order.into())?;
+    Some(first..first.checked_add(length)?)
 }
 
 #[cfg(test)]
@@ -53,32 +53,28 @@ mod tests {
 
     use super::*;
 
-    fn request(first: u32, count: u32) -> Vec<u8> {
-        [first.to_le_bytes(), count.to_le_bytes()].concat()
-    }
-
     #[test]
     fn released_frames_read_as_zero_and_others_stay() {
         let file = tempfile();
         file.write_all_at(&[7; 16 * 4096], 0).unwrap();
         let memory = ReturnableMemory::new(file.try_clone().unwrap().into(), 4096..16 * 4096);
-        memory.release(&request(2, 3)).unwrap();
+        memory.release(&2_u32.to_le_bytes(), 1).unwrap();
         let byte_of = |frame: u64| {
             let mut byte = [1];
             file.read_exact_at(&mut byte, frame * 4096).unwrap();
             byte[0]
         };
-        assert_eq!([1, 2, 3, 4, 5].map(byte_of), [7, 0, 0, 0, 7]);
+        assert_eq!([1, 2, 3, 4].map(byte_of), [7, 0, 0, 7]);
     }
 
     #[test]
     fn what_the_guest_has_not_is_refused() {
         let file = tempfile();
         let memory = ReturnableMemory::new(file.into(), 4096..16 * 4096);
-        for (first, count) in [(0, 1), (15, 2), (16, 1), (3, 0), (u32::MAX, u32::MAX)] {
-            assert!(memory.release(&request(first, count)).is_err(), "{first} {count}");
+        for (first, order) in [(0_u32, 0), (15, 1), (16, 0), (1, 31), (u32::MAX, 63), (1, 64)] {
+            assert!(memory.release(&first.to_le_bytes(), order).is_err(), "{first} {order}");
         }
-        assert!(memory.release(&[0; 4]).is_err());
+        assert!(memory.release(&[2], 0).is_err());
     }
 
     fn tempfile() -> File {

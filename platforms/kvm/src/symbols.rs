@@ -1,15 +1,17 @@
 //! Names for addresses in the ring-0 image.
 
 use elf::{ElfBytes, endian::LittleEndian, symbol::Symbol};
+use guest_abi::kvm::IMAGE_VIRTUAL_OFFSET;
 
 use crate::image::IMAGE;
 
-/// A line of a backtrace for an address that the guest wrote (see
+/// A line of a backtrace for the low half of an address that the guest wrote (see
 /// [`guest_abi::kvm::BACKTRACE_PORT`]).
-pub fn describe(words: &[u8]) -> String {
-    let Ok(address) = words.try_into().map(u64::from_le_bytes) else {
+pub fn describe(low_half: &[u8]) -> String {
+    let Ok(low_half) = low_half.try_into().map(u32::from_le_bytes) else {
         return "  at an address that is no address".to_owned();
     };
+    let address = IMAGE_VIRTUAL_OFFSET & !u64::from(u32::MAX) | u64::from(low_half);
     match name_of(address) {
         Some((name, offset)) => format!("  at {address:#x} {name}+{offset:#x}"),
         None => format!("  at {address:#x}"),
@@ -39,13 +41,13 @@ mod tests {
             names.get(symbol.st_name as usize).is_ok_and(|name| name.contains("handle_kernel_trap"))
         };
         let symbol = symbols.iter().find(named).unwrap();
-        let text = describe(&(symbol.st_value + 1).to_le_bytes());
+        let text = describe(&(symbol.st_value as u32 + 1).to_le_bytes());
         assert!(text.ends_with("::trap::handle_kernel_trap+0x1"), "{text}");
     }
 
     #[test]
     fn other_addresses_stay_numbers() {
-        assert_eq!(describe(&0x1234_u64.to_le_bytes()), "  at 0x1234");
+        assert_eq!(describe(&0x1234_u32.to_le_bytes()), "  at 0xffffffff00001234");
         assert!(describe(&[1, 2]).contains("no address"));
     }
 }

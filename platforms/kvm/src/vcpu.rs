@@ -1,14 +1,20 @@
 //! One vCPU: its state at the start, and the loop that runs it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use guest_abi::kvm::{
-    BACKTRACE_PORT, BOOT_PAGE_TABLES, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT, stack_top,
+    BACKTRACE_PORT, BOOT_PAGE_TABLES, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT_BASE,
+    RELEASE_PORTS, stack_top,
 };
 use kvm_bindings::{KVM_MP_STATE_RUNNABLE, kvm_mp_state, kvm_segment};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 
 use crate::{config::Error, cpuid, exits::ExitCounter, released::ReturnableMemory, symbols};
+
+const RELEASE_PORTS_RANGE: Range<u16> = RELEASE_PORT_BASE..RELEASE_PORT_BASE + RELEASE_PORTS;
 
 /// Longest line of the emergency log that is kept.
 const MAX_LOG_LINE: usize = 1024;
@@ -75,8 +81,8 @@ impl Vcpu {
             }
             match self.fd.run() {
                 Ok(VcpuExit::IoOut(LOG_PORT, bytes)) => collect_lines(&mut line, bytes, log),
-                Ok(VcpuExit::IoOut(RELEASE_PORT, request)) => {
-                    if let Err(reason) = memory.release(request) {
+                Ok(VcpuExit::IoOut(port, first)) if RELEASE_PORTS_RANGE.contains(&port) => {
+                    if let Err(reason) = memory.release(first, port - RELEASE_PORT_BASE) {
                         return VcpuEnd::Failed(reason);
                     }
                 }

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-use guest_abi::kvm::{BACKTRACE_PORT, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT};
+use guest_abi::kvm::{BACKTRACE_PORT, HALT_PORT, LOG_PORT, PANIC_PORT, RELEASE_PORT_BASE};
 
 /// Writes one byte to `port`: an exit to the VMM.
 pub fn write(port: u16, value: u8) {
@@ -30,28 +30,23 @@ fn write_string(bytes: &[u8]) {
 }
 
 /// Gives `count` frames from frame number `first` back to the host; they are zero from now on.
-pub fn release_frames(first: u32, count: u32) {
-    write_words(RELEASE_PORT, [first, count]);
+pub fn release_frames(mut first: u32, mut count: u32) {
+    while let Some(order) = count.checked_ilog2() {
+        write_word(RELEASE_PORT_BASE + order as u16, first);
+        first += 1 << order;
+        count -= 1 << order;
+    }
 }
 
 /// Adds a line with `address`, and its symbol, to the VMM's log.
 pub fn log_code_address(address: u64) {
-    write_words(BACKTRACE_PORT, [address as u32, (address >> 32) as u32]);
+    write_word(BACKTRACE_PORT, address as u32);
 }
 
-/// One exit with both words.
-fn write_words(port: u16, words: [u32; 2]) {
-    // SAFETY: REP OUTSD reads exactly `words`. To the compiler it may change any memory, as the host
-    // does when it takes frames back.
-    unsafe {
-        asm!(
-            "rep outsd",
-            in("dx") port,
-            inout("rsi") words.as_ptr() => _,
-            inout("rcx") words.len() => _,
-            options(nostack),
-        );
-    }
+fn write_word(port: u16, word: u32) {
+    // SAFETY: as in `write`. To the compiler it may change any memory, as the host does when it takes
+    // frames back.
+    unsafe { asm!("out dx, eax", in("dx") port, in("eax") word, options(nostack)) };
 }
 
 /// Ends this vCPU: its sentry has halted.
