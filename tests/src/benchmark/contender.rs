@@ -107,12 +107,7 @@ impl Contender {
                 write_bundle(&bundle.0, program);
                 let id = bundle.0.file_name().expect("named").to_owned();
                 let root = bundle.0.join("state");
-                let mut command = Command::new(name);
-                if *name == "crun" {
-                    // It refuses hosts with both versions of control groups; the others cope.
-                    command.arg("--cgroup-manager=disabled");
-                }
-                act(command
+                act(Command::new(name)
                     .arg("--root")
                     .arg(root)
                     .args(["run", "--bundle"])

@@ -1,12 +1,11 @@
 //! What the life cycle of a container costs, in this runtime and in others.
-#![allow(unsafe_code, reason = "a mount namespace of the measuring thread's own")]
+#![allow(unsafe_code, reason = "a mount namespace of the measuring program's own")]
 
 use std::{
     env, fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    thread,
     time::Instant,
 };
 
@@ -27,15 +26,9 @@ struct Runtime {
 /// # Panics
 /// If a runtime fails.
 pub fn life_cycle(platforms: &[&'static str]) -> Table {
-    let platforms: Vec<_> = platforms.to_vec();
-    // A thread of its own: what it does to its mounts is not for the rest of the process.
-    let measured = thread::spawn(move || {
-        hide_unified_hierarchy();
-        let runtimes = runtimes(&platforms);
-        let figures: Vec<_> = measure(&runtimes);
-        (runtimes.into_iter().map(|runtime| runtime.name).collect(), figures)
-    });
-    let (columns, figures): (Vec<String>, Vec<[f64; 2]>) = measured.join().expect("measured");
+    let runtimes = runtimes(platforms);
+    let figures = measure(&runtimes);
+    let columns = runtimes.into_iter().map(|runtime| runtime.name).collect();
     let row = |name: &str, index: usize| {
         (name.to_owned(), figures.iter().map(|figures| Some(figures[index])).collect())
     };
@@ -96,9 +89,9 @@ fn runtimes(platforms: &[&str]) -> Vec<Runtime> {
     others.chain(own).collect()
 }
 
-/// crun before 1.9 does not take a host with both versions of control groups, unless it sees the
-/// first only.
-fn hide_unified_hierarchy() {
+/// Hides the second version of control groups from this thread and what it starts from now on: crun
+/// before 1.9 does not take a host with both.
+pub fn hide_unified_hierarchy() {
     const UNIFIED: &std::ffi::CStr = c"/sys/fs/cgroup/unified";
     // SAFETY: the calls change the mounts that this thread sees and touch no memory.
     unsafe {
@@ -166,7 +159,10 @@ fn bundle() -> WorkDirectory {
     for applet in ["true", "sleep"] {
         symlink("busybox", programs.join(applet)).expect("link an applet");
     }
-    fs::create_dir(directory.0.join("rootfs/proc")).expect("make the mount point");
+    // crun makes no /dev where there is none.
+    for mount_point in ["rootfs/proc", "rootfs/dev"] {
+        fs::create_dir(directory.0.join(mount_point)).expect("make a mount point");
+    }
     directory
 }
 

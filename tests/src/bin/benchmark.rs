@@ -13,8 +13,9 @@
 use std::{env, fs, io, path::Path};
 
 use integration_tests::benchmark::{
-    Contender, Report, Table, docker_start, exits_per_operation, idle_program_bytes,
-    idle_sandbox_bytes, life_cycle, phases, start_times, sysemu_stop_nanoseconds,
+    Contender, Report, Table, docker_start, exits_per_operation, hide_unified_hierarchy,
+    idle_program_bytes, idle_sandbox_bytes, life_cycle, phases, start_times,
+    sysemu_stop_nanoseconds,
 };
 
 fn main() -> io::Result<()> {
@@ -25,6 +26,7 @@ fn main() -> io::Result<()> {
     }
     let has_directory = arguments.len() > 1 && arguments[0] == "--report";
     let directory = has_directory.then(|| arguments.drain(..2).nth(1)).flatten();
+    hide_unified_hierarchy();
     let (contenders, left_out) = Contender::all();
     let mut report = Report { machine: machine(), left_out, tables: Vec::new() };
     println!("{}", report.heading());
