@@ -44,8 +44,7 @@ impl Current {
     fn judge_by_filters(&mut self) -> Option<u64> {
         let registers = &self.context.registers;
         let number = registers.original_rax;
-        // As the kernel, filters see an `int`.
-        let low_half = number as u32;
+        let low_half = registers.call_number();
         if self.task.seccomp.always_allows(low_half) {
             return None;
         }

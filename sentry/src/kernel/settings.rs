@@ -120,7 +120,7 @@ impl Settings {
 
     /// Value `position` of the setting `name`; 0 if there is none.
     pub fn number(&self, name: &str, position: usize) -> u64 {
-        self.numbers(name).ok().and_then(|numbers| numbers.get(position).copied()).unwrap_or(0)
+        self.with(name, |numbers| numbers.get(position).copied().unwrap_or(0)).unwrap_or(0)
     }
 
     /// The same as a size.
@@ -128,9 +128,9 @@ impl Settings {
         usize::try_from(self.number(name, position)).unwrap_or(usize::MAX)
     }
 
-    fn numbers(&self, name: &str) -> Result<Vec<u64>> {
+    fn with<T>(&self, name: &str, look: impl FnOnce(&[u64]) -> T) -> Result<T> {
         let (_, default, _) = definition(name)?;
-        Ok(self.0.read().get(name).cloned().unwrap_or_else(|| default.to_vec()))
+        Ok(look(self.0.read().get(name).map_or(*default, Vec::as_slice)))
     }
 
     /// The line that its file shows.
@@ -138,8 +138,10 @@ impl Settings {
     /// # Errors
     /// ENOENT if there is no such setting.
     pub fn line(&self, name: &str) -> Result<String> {
-        let words: Vec<_> = self.numbers(name)?.iter().map(|number| format!("{number}")).collect();
-        Ok(words.join("\t") + "\n")
+        let words = |numbers: &[u64]| -> Vec<_> {
+            numbers.iter().map(|number| format!("{number}")).collect()
+        };
+        Ok(self.with(name, words)?.join("\t") + "\n")
     }
 
     /// Takes the numbers in `text` as its values.

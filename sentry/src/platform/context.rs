@@ -36,6 +36,13 @@ pub struct Registers {
 }
 
 impl Registers {
+    /// The number of a system call, which is an `int` to Linux too (arch/x86/entry/common.c,
+    /// do_syscall_64).
+    #[inline]
+    pub const fn call_number(&self) -> u32 {
+        self.original_rax as u32
+    }
+
     /// The six arguments of a system call, in order.
     pub const fn syscall_arguments(&self) -> [u64; 6] {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]

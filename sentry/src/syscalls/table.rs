@@ -61,7 +61,7 @@ macro_rules! attempt {
 
 macro_rules! call {
     (tried($attempt:path), $handler:path, $current:ident $(, $argument:expr)*) => {
-        $handler($current $(, $argument)*).await
+        call!(async, $handler, $current $(, $argument)*)
     };
     (sync, $handler:path, $current:ident $(, $argument:expr)*) => {
         $handler($current $(, $argument)*)
@@ -102,11 +102,7 @@ macro_rules! syscall_table {
         /// Serves the system call that `current` trapped with if that takes no waiting; `None`, and
         /// nothing is done, if it may.
         pub fn try_dispatch(current: &mut Current) -> Option<SyscallResult> {
-            let registers = &current.context.registers;
-            let number = call_number(registers);
-            let mut arguments = registers.syscall_arguments().into_iter();
-            #[allow(unused_mut, unused_variables, reason = "some calls take no argument")]
-            let mut next = move || arguments.next().unwrap_or_default();
+            let (number, mut next) = decode(&current.context.registers);
             match number {
                 $($number => {
                     $(let $argument = <$type as FromArgument>::from_argument(next());)*
@@ -121,11 +117,7 @@ macro_rules! syscall_table {
         /// # Errors
         /// ENOSYS if the table has no such call; else what its handler answers.
         pub async fn dispatch(current: &mut Current) -> SyscallResult {
-            let registers = &current.context.registers;
-            let number = call_number(registers);
-            let mut arguments = registers.syscall_arguments().into_iter();
-            #[allow(unused_mut, unused_variables, reason = "some calls take no argument")]
-            let mut next = move || arguments.next().unwrap_or_default();
+            let (number, mut next) = decode(&current.context.registers);
             match number {
                 $($number => {
                     $(let $argument = <$type as FromArgument>::from_argument(next());)*
@@ -146,9 +138,11 @@ use crate::{
     syscalls::{FileDescriptor, *},
 };
 
-/// The number of the call, which is an `int` to Linux too (arch/x86/entry/common.c, do_syscall_64).
-const fn call_number(registers: &Registers) -> u64 {
-    registers.original_rax as u32 as u64
+/// The number of the call, and its arguments one after the other.
+#[inline]
+fn decode(registers: &Registers) -> (u64, impl FnMut() -> u64 + use<>) {
+    let mut arguments = registers.syscall_arguments().into_iter();
+    (registers.call_number().into(), move || arguments.next().unwrap_or_default())
 }
 
 syscall_table! {

@@ -13,7 +13,10 @@ use super::{
     dentry::Cached,
     permission::{self, AccessMode},
 };
-use crate::errno::{Errno, Result};
+use crate::{
+    errno::{Errno, Result},
+    kernel::{Credentials, Kernel},
+};
 
 /// Length from which on a path is too long, its NUL included (PATH_MAX).
 pub const PATH_MAX: usize = 4096;
@@ -54,6 +57,17 @@ pub struct WalkContext<'a> {
     pub root: &'a Path,
     /// Permission bits that new files do not get.
     pub umask: u16,
+}
+
+impl<'a> WalkContext<'a> {
+    /// For what the kernel itself does to the files below `root`.
+    pub const fn of_kernel(
+        kernel: &'a Arc<Kernel>,
+        credentials: &'a Credentials,
+        root: &'a Path,
+    ) -> Self {
+        Self { caller: Caller { kernel, task: None, credentials }, root, umask: 0 }
+    }
 }
 
 /// The last component of a name whose directory was resolved.

@@ -1,13 +1,14 @@
 //! Ways to run the benchmark program: natively, in our sandbox, in other runtimes.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::symlink,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
 
+use super::{is_installed, median};
 use crate::{WorkDirectory, sandbox_binary};
 
 /// One way to run a program.
@@ -130,10 +131,6 @@ pub fn start_times(contenders: &[Contender], runs: usize) -> Vec<(&'static str, 
             }
         }
     }
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     contenders.iter().map(Contender::name).zip(times.into_iter().map(median)).collect()
 }
 
@@ -141,11 +138,6 @@ fn is_kvm_usable() -> bool {
     let output = Command::new(sandbox_binary()).arg("platforms").output().expect("run it");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().any(|line| line.starts_with("kvm") && !line.contains("unusable"))
-}
-
-fn is_installed(name: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory: PathBuf| directory.join(name).is_file())
 }
 
 /// Writes a bundle that runs `program` on a root of its own with the host's files read-only in it, and

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::Table;
+use super::{Table, is_installed, median};
 use crate::{WorkDirectory, sandbox_binary};
 
 /// Measurements of each kind; the median counts.
@@ -73,10 +73,7 @@ pub fn docker_start() -> Option<Table> {
 }
 
 fn runtimes(platforms: &[&str]) -> Vec<Runtime> {
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let is_installed =
-        |name: &&str| env::split_paths(&paths).any(|directory| directory.join(name).is_file());
-    let others = ["crun", "runc"].into_iter().filter(is_installed);
+    let others = ["crun", "runc"].into_iter().filter(|name| is_installed(name));
     let others =
         others.map(|name| Runtime { name: name.to_owned(), command: vec![name.to_owned()] });
     let own = platforms.iter().map(|platform| Runtime {
@@ -125,11 +122,6 @@ fn measure(runtimes: &[Runtime]) -> Vec<[f64; 2]> {
         drop(fs::remove_dir_all(state_directory(bundle)));
     }
     times.into_iter().map(|own| own.map(median)).collect()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Milliseconds of one command.

@@ -6,6 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use super::median;
 use crate::{WorkDirectory, sandbox_binary};
 
 /// Phases of a start, each with the word of the log that ends it. The last ends with the process.
@@ -25,12 +26,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Milliseconds of each phase of `do -- /bin/true` on `platform`: medians of `runs`.
 pub fn start_phases(platform: &str, runs: usize) -> Vec<Option<f64>> {
     let all: Vec<Vec<f64>> = (0..runs).filter_map(|_| start(platform)).collect();
-    let median = |phase: usize| {
-        let mut values: Vec<f64> = all.iter().filter_map(|run| run.get(phase).copied()).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+    let of_phase = |phase: usize| {
+        let values: Vec<f64> = all.iter().filter_map(|run| run.get(phase).copied()).collect();
+        (!values.is_empty()).then(|| median(values))
     };
-    (0..PHASES.len()).map(median).collect()
+    (0..PHASES.len()).map(of_phase).collect()
 }
 
 fn start(platform: &str) -> Option<Vec<f64>> {

@@ -180,7 +180,7 @@ async fn make_working_directory(
 ) -> crate::errno::Result<Path> {
     let credentials = Credentials::kernel();
     let root = fs.root();
-    let context = kernel_context(kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(kernel, &credentials, &root);
     let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
     for (end, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'/').skip(1) {
         let parent = name.get(..end).unwrap_or_default();
@@ -197,15 +197,6 @@ fn ignore_existing<T>(outcome: crate::errno::Result<T>) -> crate::errno::Result<
         Ok(_) | Err(Errno::EEXIST | Errno::EROFS | Errno::EISDIR) => Ok(()),
         Err(errno) => Err(errno),
     }
-}
-
-/// A context in which the kernel itself acts.
-fn kernel_context<'a>(
-    kernel: &'a Arc<Kernel>,
-    credentials: &'a Credentials,
-    root: &'a Path,
-) -> WalkContext<'a> {
-    WalkContext { caller: Caller { kernel, task: None, credentials }, root, umask: 0 }
 }
 
 /// Opens descriptors 0, 1 and 2: the terminal, which becomes the controlling one, or the console's
@@ -250,7 +241,7 @@ async fn open_terminal(
     let file = tty::TerminalFile::open(own.terminal.clone(), caller, OpenFlags::READ_WRITE)?;
     let root = current.fs.root();
     let credentials = Credentials::kernel();
-    let context = kernel_context(&current.kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(&current.kernel, &credentials, &root);
     // A container without /dev/pts has no name for its terminal.
     let name = format!("/dev/pts/{}", own.number);
     let path = walk(&context, &root, name.as_bytes(), WalkFlags::FOLLOW).await.ok();
@@ -319,7 +310,7 @@ async fn read_user_table(current: &Current) -> crate::errno::Result<String> {
     const MAX_SIZE: usize = 1 << 20;
     let credentials = Credentials::kernel();
     let root = current.fs.root();
-    let context = kernel_context(&current.kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(&current.kernel, &credentials, &root);
     let flags = OpenFlags::empty();
     let file = operations::open_regular(&context, &root, b"/etc/passwd", flags).await?;
     let mut bytes = vec![0; MAX_SIZE];

@@ -12,8 +12,8 @@ use guest_abi::container::{CachePolicy, MountSource, MountSpec, RootWrites, Tmpf
 
 use self::subtree::Subtree;
 use super::{
-    Caller, FileKind, FileSystem, Mount, MountFlags, Namespace, NewInode, NewNode, Path,
-    WalkContext, WalkFlags, lookup_child, operations, walk,
+    FileKind, FileSystem, Mount, MountFlags, Namespace, NewInode, NewNode, Path, WalkContext,
+    WalkFlags, lookup_child, operations, walk,
 };
 use crate::{
     errno::{Errno, Result},
@@ -163,7 +163,7 @@ async fn make_target(
 ) -> Result<Path> {
     let credentials = Credentials::kernel();
     let root = namespace.root().root_path().topmost();
-    let context = context(kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(kernel, &credentials, &root);
     let mut at = root.clone();
     let components = components(name);
     for (position, component) in (1..).zip(&components) {
@@ -187,14 +187,6 @@ async fn make_target(
 
 fn components(name: &str) -> Vec<&str> {
     name.split('/').filter(|component| !component.is_empty()).collect()
-}
-
-fn context<'a>(
-    kernel: &'a Arc<Kernel>,
-    credentials: &'a Credentials,
-    root: &'a Path,
-) -> WalkContext<'a> {
-    WalkContext { caller: Caller { kernel, task: None, credentials }, root, umask: 0 }
 }
 
 /// Masks paths and makes paths read-only.
@@ -225,7 +217,7 @@ async fn find(
 ) -> Result<Option<Path>> {
     let credentials = Credentials::kernel();
     let root = namespace.root().root_path().topmost();
-    let context = context(kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(kernel, &credentials, &root);
     match walk(&context, &root, name.as_bytes(), WalkFlags::FOLLOW).await {
         Ok(path) => Ok(Some(path)),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),

@@ -4,13 +4,13 @@ use alloc::{format, sync::Arc};
 
 use guest_abi::container::{NodeKind, NodeSpec};
 
-use super::{context, make_target};
+use super::make_target;
 use crate::{
     errno::{Errno, Result},
     kernel::{Credentials, Kernel, StartFailure},
     vfs::{
-        AttributeChange, Attributes, DeviceNumber, FileKind, Namespace, NewNode, WalkFlags,
-        operations, walk,
+        AttributeChange, Attributes, DeviceNumber, FileKind, Namespace, NewNode, WalkContext,
+        WalkFlags, operations, walk,
     },
 };
 
@@ -40,7 +40,7 @@ async fn make_one(kernel: &Arc<Kernel>, namespace: &Arc<Namespace>, spec: &NodeS
     let permissions = u16::try_from(spec.mode & 0o777).map_err(|_| Errno::EINVAL)?;
     let credentials = Credentials::kernel();
     let root = namespace.root().root_path().topmost();
-    let context = context(kernel, &credentials, &root);
+    let context = WalkContext::of_kernel(kernel, &credentials, &root);
     let name = name.as_bytes();
     let made = match operations::create_node(&context, &directory, name, node, permissions).await {
         Err(Errno::EEXIST) => {
