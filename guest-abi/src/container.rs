@@ -92,6 +92,8 @@ pub struct SeccompSpec {
 /// A process to start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessSpec {
+    /// The program, if it is not the one that the first argument names.
+    pub program: Option<String>,
     /// Arguments; the first names the program, searched in PATH if it has no slash.
     pub arguments: Vec<String>,
     /// Environment, `NAME=VALUE` each.

@@ -315,20 +315,68 @@ fn failures_are_json_lines_in_the_words_that_engines_match() {
 #[test]
 fn hooks_run_in_order_with_the_state() {
     let directory = Runtime::new("hooks", "true", "", "");
-    let file = directory.path("hooks");
+    let file = directory.path("bundle/rootfs/hooks");
     let hook = |name: &str| {
-        let script = format!("echo {name} >> {0}; cat >> {0}", file.display());
+        let script = if name == "startContainer" {
+            // Inside, so that is another path to the same file.
+            "(cat; echo; cat /hooks; echo startContainer) > /start; exit 0".to_owned()
+        } else {
+            format!("echo {name} >> {0}; cat >> {0}; echo >> {0}", file.display())
+        };
         format!(r#""{name}": [{{"path": "/bin/sh", "args": ["sh", "-c", "{script}"]}}]"#)
     };
     let names =
         ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
     let hooks: Vec<_> = names.iter().map(|name| hook(name)).collect();
-    directory.configure("true", "", &format!(r#", "hooks": {{{}}}"#, hooks.join(",")));
-    directory.ok(&["run", "c"]);
+    let script = "cat /start; echo program; sleep 0.3";
+    directory.configure(script, "", &format!(r#", "hooks": {{{}}}"#, hooks.join(",")));
+    let inside = directory.ok(&["run", "c"]);
+    let in_order = |text: &str, names: &[&str]| {
+        let positions: Vec<_> = names.iter().map(|name| text.find(&format!("{name}\n"))).collect();
+        assert!(positions.iter().all(Option::is_some) && positions.is_sorted(), "{text}");
+    };
+    // The first process is known by its id inside.
+    assert!(inside.contains("\"pid\":1,") && inside.contains("\"status\":\"created\""), "{inside}");
+    in_order(
+        &inside,
+        &["prestart", "createRuntime", "createContainer", "startContainer", "program"],
+    );
+    assert!(!inside.contains("poststart"), "{inside}");
     let text = fs::read_to_string(&file).unwrap();
-    let positions: Vec<_> = names.iter().map(|name| text.find(&format!("{name}\n"))).collect();
-    assert!(positions.iter().all(Option::is_some) && positions.is_sorted(), "{text}");
-    assert!(text.contains("\"status\":\"creating\"") && text.contains("\"status\":\"stopped\""));
+    in_order(&text, &["prestart", "createRuntime", "createContainer", "poststart", "poststop"]);
+    for status in ["creating", "running", "stopped"] {
+        assert!(text.contains(&format!("\"status\":\"{status}\"")), "{text}");
+    }
+}
+
+#[test]
+fn start_container_hooks_run_inside_as_the_containers_user() {
+    let runtime = Runtime::new("start_hooks", "true", "", "");
+    let configure = |hook: &str| {
+        let hooks = format!(r#", "hooks": {{"startContainer": [{hook}]}}"#);
+        runtime.configure("echo program", "", &hooks);
+        runtime.replace(r#""uid": 0, "gid": 0"#, r#""uid": 7, "gid": 8"#);
+    };
+    let shell = |script: &str, more: &str| {
+        format!(r#"{{"path": "/bin/busybox", "args": ["sh", "-c", "{script}"]{more}}}"#)
+    };
+    configure(&shell(
+        "echo $A $(id -u) $(id -g) $(pwd) $(cat /proc/1/comm) >&2; false",
+        r#", "env": ["A=b"]"#,
+    ));
+    let said = runtime.fails(&["run", "c"]);
+    assert!(said.contains("hook #0: /bin/busybox: exit status: 1, stderr: b 7 8 / sh"), "{said}");
+    assert!(!said.contains("program") && runtime.is_empty(), "{said}");
+    configure(&shell("sleep 60", r#", "timeout": 1"#));
+    assert!(runtime.fails(&["run", "c"]).contains("longer than 1 s"));
+    configure(r#"{"path": "/bin/missing"}"#);
+    assert!(runtime.fails(&["run", "c"]).contains("no such file or directory"));
+    configure(r#"{"path": "busybox"}"#);
+    assert!(runtime.fails(&["run", "c"]).contains("not absolute"));
+    configure(&shell("sleep 60 & kill -9 $$", ""));
+    assert!(runtime.fails(&["run", "c"]).contains("signal: 9"));
+    configure(&shell("exit 0", ""));
+    assert_eq!(runtime.ok(&["run", "c"]), "program\n");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Hooks: programs that config.json has run on the host at certain points of a container's life
-//! (OCI runtime specification, "POSIX-platform Hooks").
+//! Hooks: programs that config.json has run at certain points of a container's life (OCI runtime
+//! specification, "POSIX-platform Hooks"). Here are those that run on the host; those of
+//! startContainer are of the container (commands/start_hooks.rs).
 
 use std::os::unix::process::CommandExt;
 use std::{
@@ -21,21 +22,49 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 /// # Errors
 /// The first that fails, or takes longer than it may.
 pub fn run(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Result<()> {
-    outcomes(kind, hooks, state).collect()
+    run_by(kind, hooks, |hook| run_one(hook, state))
+}
+
+/// Has `run_one` run each of `hooks` in order.
+///
+/// # Errors
+/// The first that fails.
+pub fn run_by(
+    kind: &str,
+    hooks: Option<&Vec<Hook>>,
+    run_one: impl Fn(&Hook) -> std::result::Result<(), String>,
+) -> Result<()> {
+    outcomes(kind, hooks, run_one).collect()
 }
 
 /// The same for hooks whose failure ends nothing: all run. Answers the failures.
 pub fn run_all(kind: &str, hooks: Option<&Vec<Hook>>, state: &str) -> Vec<Failure> {
-    outcomes(kind, hooks, state).filter_map(Result::err).collect()
+    outcomes(kind, hooks, |hook| run_one(hook, state)).filter_map(Result::err).collect()
+}
+
+/// The time that `hook` may take, if it is limited.
+pub fn time_limit(hook: &Hook) -> Option<Duration> {
+    let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
+    seconds.filter(|&seconds| seconds > 0).map(Duration::from_secs)
+}
+
+/// What is said of a hook that took longer than it may.
+pub fn too_slow(limit: Duration) -> String {
+    format!("it took longer than {} s", limit.as_secs())
 }
 
 fn outcomes(
     kind: &str,
     hooks: Option<&Vec<Hook>>,
-    state: &str,
+    run_one: impl Fn(&Hook) -> std::result::Result<(), String>,
 ) -> impl Iterator<Item = Result<()>> {
     hooks.into_iter().flatten().enumerate().map(move |(index, hook)| {
-        run_one(hook, state).map_err(|cause| {
+        let outcome = if hook.path().is_absolute() {
+            run_one(hook)
+        } else {
+            Err("its path is not absolute".to_owned())
+        };
+        outcome.map_err(|cause| {
             let path = hook.path().display();
             Failure::new(
                 format_args!("error running {kind} hook #{index}: {path}: {cause}"),
@@ -46,9 +75,6 @@ fn outcomes(
 }
 
 fn run_one(hook: &Hook, state: &str) -> std::result::Result<(), String> {
-    if !hook.path().is_absolute() {
-        return Err("its path is not absolute".to_owned());
-    }
     let mut command = Command::new(hook.path());
     let mut arguments = hook.args().iter().flatten();
     if let Some(name) = arguments.next() {
@@ -66,14 +92,13 @@ fn run_one(hook: &Hook, state: &str) -> std::result::Result<(), String> {
         // A hook need not read it.
         let _ = input.write_all(state.as_bytes());
     }
-    let limit = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
-    if let Some(seconds) = limit.filter(|&seconds| seconds > 0) {
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+    if let Some(limit) = time_limit(hook) {
+        let deadline = Instant::now() + limit;
         while child.try_wait().map_err(|error| error.to_string())?.is_none() {
             if Instant::now() >= deadline {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("it took longer than {seconds} s"));
+                return Err(too_slow(limit));
             }
             thread::sleep(LOOK_INTERVAL);
         }

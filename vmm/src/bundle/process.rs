@@ -15,6 +15,7 @@ pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
         process.ok_or_else(|| invalid("process", "is missing", "say what to run in it"))?;
     let terminal = process.terminal().unwrap_or(false);
     Ok(ProcessSpec {
+        program: None,
         arguments: arguments(process)?,
         environment: field::texts("process.env", process.env().as_deref().unwrap_or_default())?,
         working_directory: field::absolute_path("process.cwd", process.cwd())?,

@@ -10,7 +10,7 @@ use std::{
 
 use oci_spec::runtime::{LinuxMemory, LinuxResources, Spec};
 
-use super::{Launch, namespaces, state::state_json, write_pid_file};
+use super::{Launch, namespaces, start_hooks, state::state_json, write_pid_file};
 use crate::{
     bundle::{Bundle, BundleOptions},
     cgroups::Cgroup,
@@ -151,6 +151,7 @@ fn complete(
     stand_in: &StandIn,
 ) -> Result<Record> {
     let mut record = record(launch, bundle, options, stand_in)?;
+    record.process = start_hooks::process_of(&plan.container, record.hooks.as_ref());
     // From now on a killed command leaves something that can be deleted.
     container.write_record(&record)?;
     if let Some(cgroup) = &record.cgroup {
@@ -263,6 +264,7 @@ fn record(
         owner: owner(),
         annotations: bundle.spec().annotations().clone().unwrap_or_default(),
         hooks: bundle.spec().hooks().clone(),
+        process: None,
         cgroup: cgroup(bundle.spec(), launch, &options.id),
     })
 }

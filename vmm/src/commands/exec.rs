@@ -228,8 +228,11 @@ fn streams_of_stand_in(
     Ok(Streams { descriptors, has_terminal: process.terminal, controls })
 }
 
-/// Has the sandbox process start it.
-fn start(
+/// Has the sandbox process start it, with these streams and the remote end of its life line.
+///
+/// # Errors
+/// If it cannot be started, or the container is gone.
+pub(super) fn start(
     container: &Container,
     process: ProcessSpec,
     streams: &[OwnedFd; 3],

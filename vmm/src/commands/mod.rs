@@ -15,6 +15,7 @@ pub mod pause;
 pub mod ps;
 pub mod run;
 pub mod start;
+mod start_hooks;
 pub mod state;
 pub mod update;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! `start`: runs the program of a created container.
 
-use super::{Context, ask, state::state_json};
+use super::{Context, ask, start_hooks, state::state_json};
 use crate::{
     control_socket::Request,
     error::{Failure, Result},
@@ -29,16 +29,14 @@ pub fn start(context: &Context, container: &Container, record: &Record) -> Resul
             "delete it and create another one",
         ));
     }
-    let hooks = record.hooks.as_ref();
-    let state = |status| state_json(record, status).to_string();
-    let before = hooks.and_then(|hooks| hooks.start_container().as_ref());
-    hooks::run("startContainer", before, &state(Status::Created)).inspect_err(|_| {
+    start_hooks::run(container, record).inspect_err(|_| {
         // Without them it must not run. If it cannot be ended, the failure says why it should be.
         let _ = record.stand_in.kill();
     })?;
     ask(container, &Request::Start, None)?;
-    let after = hooks.and_then(|hooks| hooks.poststart().as_ref());
-    for failure in hooks::run_all("poststart", after, &state(Status::Running)) {
+    let after = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
+    let state = state_json(record, Status::Running).to_string();
+    for failure in hooks::run_all("poststart", after, &state) {
         // The specification has its failure logged and the container go on.
         context.log.warning(failure);
     }

@@ -22,6 +22,7 @@ pub const SOCKET_NAME: &str = "control";
 
 /// What a command asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "each exists for a moment, and there are few")]
 pub enum Request {
     /// How far the container is.
     Phase,

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf};
 
+use guest_abi::container::ProcessSpec;
 use oci_spec::runtime::Hooks;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,8 @@ pub struct Record {
     pub annotations: HashMap<String, String>,
     /// Hooks that commands after its creation run.
     pub hooks: Option<Hooks>,
+    /// Its first process, as which startContainer hooks run; kept if there are such hooks.
+    pub process: Option<ProcessSpec>,
     /// Its control group, if it has one.
     pub cgroup: Option<Cgroup>,
 }
@@ -48,6 +51,7 @@ impl Record {
             owner: "root".to_owned(),
             annotations: HashMap::from([("a".to_owned(), "b".to_owned())]),
             hooks: None,
+            process: None,
             cgroup: Some(Cgroup::new("/x".as_ref(), false, "one")),
         }
     }

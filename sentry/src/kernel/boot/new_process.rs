@@ -250,7 +250,7 @@ async fn open_terminal(
 
 /// Finds the program and loads it.
 async fn execute(current: &mut Current, spec: &ProcessSpec) -> Result<()> {
-    let program = spec.arguments.first().map_or("", String::as_str);
+    let program = spec.program.as_ref().or(spec.arguments.first()).map_or("", String::as_str);
     let failed = |errno| StartFailure::new(format!("exec: \"{program}\""), errno);
     let environment = complete_environment(current, spec).await;
     let (file, name) = find_program(current, &environment, program).await?;
