@@ -5,11 +5,12 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Child, Stdio},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
 };
 
-use integration_tests::{bundle::Runtime, sandboxed};
+use integration_tests::{bundle::Runtime, describe, sandboxed};
 
 /// A process of the host, as procfs shows it.
 struct Process(PathBuf);
@@ -146,15 +147,65 @@ fn the_processes_of_a_container_are_jailed() {
     assert_is_jailed(&sandboxes[0]);
 }
 
+/// The binary where an ordinary user can execute it.
+fn public_binary(work: &integration_tests::WorkDirectory) -> PathBuf {
+    let binary = work.0.join("sandbox-vmm");
+    fs::copy(integration_tests::sandbox_binary(), &binary).unwrap();
+    binary
+}
+
+/// A command as `user`, with nothing in its environment.
+fn as_user(user: u32, program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args([format!("--reuid={user}"), format!("--regid={user}")]).arg("--clear-groups");
+    command.args(["env", "-i", "PATH=/usr/bin:/bin"]).arg(program).arg("--platform=ptrace");
+    command.current_dir("/").stdin(Stdio::null());
+    command
+}
+
 #[test]
 fn an_ordinary_user_runs_commands_in_the_same_jail() {
     let work = integration_tests::WorkDirectory::new("rootless");
-    let binary = work.0.join("sandbox-vmm");
-    fs::copy(integration_tests::sandbox_binary(), &binary).unwrap();
-    let mut command = std::process::Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
-    command.args(["--platform=ptrace", "do", "--", "/bin/sh", "-c", "id -u; cat /etc/shadow"]);
-    let output = command.current_dir("/").stdin(Stdio::null()).output().unwrap();
-    assert_eq!(output.stdout, b"65534\n", "{}", integration_tests::describe(&output));
+    let mut command = as_user(65534, &public_binary(&work));
+    command.args(["do", "--", "/bin/sh", "-c", "id -u; cat /etc/shadow"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.stdout, b"65534\n", "{}", describe(&output));
     assert!(!output.status.success());
+}
+
+#[test]
+fn an_ordinary_user_runs_bundles_without_privileges() {
+    const USER: u32 = 54321;
+    let script = "id -u; echo mine > /file; echo $(cat /file)";
+    let linux =
+        r#""cgroupsPath": "/rootless", "namespaces": [{"type": "network"}, {"type": "user"}]"#;
+    let runtime = Runtime::new("rootless_run", script, linux, "");
+    let bundle = runtime.path("bundle");
+    let status =
+        Command::new("chown").args(["-R", &format!("{USER}:{USER}")]).arg(&bundle).status();
+    assert!(status.unwrap().success());
+    let work = integration_tests::WorkDirectory::new("rootless_binary");
+    let binary = public_binary(&work);
+    let state = PathBuf::from(format!("/tmp/sandbox-vmm-{USER}"));
+    let run = |arguments: &[&str]| {
+        let output = as_user(USER, &binary).args(arguments).output().unwrap();
+        (output.status.success(), describe(&output))
+    };
+    let bundle = bundle.to_str().unwrap();
+    let (succeeded, said) = run(&["run", "--keep", "--bundle", bundle, "own"]);
+    assert!(succeeded && said.contains("0\nmine\n"), "{said}");
+    assert_eq!(said.matches("no control group for the container").count(), 1, "{said}");
+    assert_eq!(fs::metadata(&state).unwrap().uid(), USER);
+    assert_eq!(fs::metadata(&state).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(runtime.path("bundle/rootfs/file")).unwrap().uid(), USER);
+    let (succeeded, said) = run(&["list", "--quiet"]);
+    assert!(succeeded && said.contains("own"), "{said}");
+    let (refused, said) = run(&["--rootless=false", "run", "--bundle", bundle, "other"]);
+    assert!(!refused && said.contains("control group"), "{said}");
+    assert!(run(&["delete", "own"]).0);
+    // What others could have put there is not believed.
+    Command::new("chown").arg("0:0").arg(&state).status().unwrap();
+    let (succeeded, said) = run(&["list"]);
+    assert!(!succeeded && said.contains("cannot use the state directory"), "{said}");
+    fs::remove_dir(&state).unwrap();
 }

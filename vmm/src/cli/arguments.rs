@@ -56,6 +56,11 @@ Examples:
   sandbox-vmm spec && sandbox-vmm run --bundle .
       Write an example config.json, then run it (it expects ./rootfs).
 
+Other users than root run containers with their own rights: files are the user's, whose id is that
+of the container's user if config.json maps none (`spec --rootless` maps it to root); there is no
+control group unless one is theirs, and no network namespace on the host. The sandbox's own network,
+memory and process limits are the same.
+
 The exit status is the program's, 128 + N if signal N killed it, 127 if the program was not found,
 126 if it could not be executed, and 125 if the sandbox itself failed.";
 
@@ -147,15 +152,16 @@ pub struct GlobalFlags {
     /// Lines of that file as text or as JSON objects.
     #[arg(long, help_heading = SANDBOX, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormatFlag,
-    /// Directory where containers are remembered [default: /run/sandbox-vmm].
+    /// Directory where containers are remembered [default: sandbox-vmm in /run, or for other users
+    /// than root in XDG_RUNTIME_DIR, or a private one in /tmp].
     #[arg(long, help_heading = SANDBOX, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Have systemd make control groups.
     #[arg(long, help_heading = SANDBOX)]
     pub systemd_cgroup: bool,
-    /// Whether to do without what only root may: true, false or auto.
-    #[arg(long, help_heading = SANDBOX, value_name = "WHETHER")]
-    pub rootless: Option<String>,
+    /// Do without the control group if the host refuses it: auto means for other users than root.
+    #[arg(long, help_heading = SANDBOX, value_enum, default_value_t, value_name = "WHETHER")]
+    pub rootless: RootlessFlag,
     /// Memory of the sandbox, for example 512m or 4g; the host provides it as it is used
     /// [default: half of the host's].
     #[arg(long, global = true, help_heading = SANDBOX, value_name = "SIZE", value_parser = parse_memory)]
@@ -167,6 +173,14 @@ pub struct GlobalFlags {
     /// What network containers have. For now, each is given its loopback interface only.
     #[arg(long, global = true, help_heading = SANDBOX, value_enum, default_value_t, value_name = "KIND")]
     pub network: NetworkFlag,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum RootlessFlag {
+    True,
+    False,
+    #[default]
+    Auto,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -289,6 +303,15 @@ impl GlobalFlags {
             strace: self.strace,
             platform: self.choose_platform(log)?,
         })
+    }
+
+    /// Whether a container may do without its control group.
+    pub fn is_rootless(&self) -> bool {
+        match self.rootless {
+            RootlessFlag::True => true,
+            RootlessFlag::False => false,
+            RootlessFlag::Auto => !rustix::process::geteuid().is_root(),
+        }
     }
 
     /// What network a container is to have; the log says what comes later.

@@ -70,6 +70,7 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
         Ok(Launch {
             settings: global.settings(&context.log)?,
             systemd_cgroup: global.systemd_cgroup,
+            is_rootless: global.is_rootless(),
             is_sized: commands::Sized {
                 memory: global.memory.is_some(),
                 executors: global.executors.is_some(),

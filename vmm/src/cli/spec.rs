@@ -31,14 +31,19 @@ pub fn write(flags: &SpecFlags) -> Result<()> {
         })
 }
 
-/// The example for a user who is not root: without a control group, and with the user's own ids as
-/// root's.
+/// The example for a user who is not root, with the namespaces that runc writes for one: without a
+/// control group, and with the user's own ids as root's.
 fn rootless() -> Result<String> {
     let broken = |error| Failure::new(error, "please report it");
     let mut spec: serde_json::Value = serde_json::from_str(EXAMPLE).map_err(broken)?;
     let linux = spec.get_mut("linux").and_then(serde_json::Value::as_object_mut);
     if let Some(linux) = linux {
         let map = |host: u32| serde_json::json!([{ "containerID": 0, "hostID": host, "size": 1 }]);
+        let namespaces = linux.get_mut("namespaces").and_then(serde_json::Value::as_array_mut);
+        if let Some(namespaces) = namespaces {
+            namespaces.retain(|namespace| namespace["type"] != "network");
+            namespaces.push(serde_json::json!({ "type": "user" }));
+        }
         linux.remove("cgroupsPath");
         linux.remove("resources");
         linux.insert("uidMappings".to_owned(), map(rustix::process::geteuid().as_raw()));

@@ -10,7 +10,7 @@ use std::{
 
 use oci_spec::runtime::{LinuxMemory, LinuxResources, Spec};
 
-use super::{Launch, namespaces, start_hooks, state::state_json, write_pid_file};
+use super::{Launch, namespaces, own_user, start_hooks, state::state_json, write_pid_file};
 use crate::{
     bundle::{Bundle, BundleOptions},
     cgroups::Cgroup,
@@ -72,6 +72,7 @@ pub fn create(launch: &Launch<'_>, options: &Options) -> Result<Created> {
     let bundle = Bundle::load(&options.bundle)?;
     let bundle_options = BundleOptions { overlay: options.overlay, waits_for_start: true };
     let mut plan = bundle.plan(options.id.clone(), bundle_options)?;
+    own_user::map(&mut plan.container);
     for section in bundle.ignored() {
         context.log.information(format_args!("config.json: {section} has no effect"));
     }
@@ -154,13 +155,18 @@ fn complete(
     record.process = start_hooks::process_of(&plan.container, record.hooks.as_ref());
     // From now on a killed command leaves something that can be deleted.
     container.write_record(&record)?;
-    if let Some(cgroup) = &record.cgroup {
-        cgroup.add(stand_in.id())?;
-        if let Some(resources) = resources(bundle.spec()) {
-            cgroup.limit(resources)?;
+    if let Some(failure) = record
+        .cgroup
+        .as_ref()
+        .and_then(|cgroup| enter_cgroup(cgroup, resources(bundle.spec()), stand_in).err())
+    {
+        if !launch.is_rootless {
+            return Err(failure);
         }
+        launch.context.log.warning(format_args!("no control group for the container: {failure}"));
+        record.cgroup = None;
     }
-    namespaces::enter_network(bundle.spec(), stand_in)?;
+    namespaces::enter_network(launch, bundle.spec(), stand_in)?;
     if let Some(all) = bundle.spec().hooks() {
         let state = state_json(&record, Status::Creating).to_string();
         // Deprecated, but what Docker uses.
@@ -177,6 +183,15 @@ fn complete(
         write_pid_file(path, stand_in.id())?;
     }
     Ok(record)
+}
+
+fn enter_cgroup(
+    cgroup: &Cgroup,
+    resources: Option<&LinuxResources>,
+    stand_in: &StandIn,
+) -> Result<()> {
+    cgroup.add(stand_in.id())?;
+    resources.map_or(Ok(()), |resources| cgroup.limit(resources))
 }
 
 /// Has the stand-in start the sandbox process and that make the container.

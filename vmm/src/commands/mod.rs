@@ -11,6 +11,7 @@ pub mod install;
 pub mod kill;
 pub mod list;
 mod namespaces;
+mod own_user;
 pub mod pause;
 pub mod ps;
 pub mod run;
@@ -46,6 +47,8 @@ pub struct Launch<'a> {
     pub settings: Settings,
     /// Whether systemd makes control groups.
     pub systemd_cgroup: bool,
+    /// Whether a container does without a control group that the host refuses.
+    pub is_rootless: bool,
     /// Whether flags say how large it is; else the limits of config.json do.
     pub is_sized: Sized,
     /// What its network is.

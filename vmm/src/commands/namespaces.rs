@@ -11,6 +11,7 @@ use std::{
 };
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
+use rustix::thread::{CapabilitySet, capabilities};
 
 use super::Launch;
 use crate::{
@@ -56,13 +57,20 @@ fn is_of_sandbox(path: &Path) -> bool {
     other.is_some() && other == identity("/proc/self/exe".into())
 }
 
-/// Moves the stand-in into the container's network namespace: engines find that by its pid.
+/// Moves the stand-in into the container's network namespace: engines find that by its pid. A new
+/// one takes privileges (unshare(2)); without, nobody could put anything into it either.
 ///
 /// # Errors
 /// If there is no such namespace, or the host refuses.
-pub fn enter_network(spec: &Spec, stand_in: &StandIn) -> Result<()> {
+pub fn enter_network(launch: &Launch<'_>, spec: &Spec, stand_in: &StandIn) -> Result<()> {
     match network(spec).map(LinuxNamespace::path) {
         None => Ok(()),
+        Some(None) if !may_make_namespaces() => {
+            launch.context.log.information(
+                "no network namespace on the host, which takes root; the sandbox has its own",
+            );
+            Ok(())
+        }
         Some(None) => stand_in.order(&Order::Network { join: false }, &[]),
         Some(Some(path)) => {
             let namespace = open(path)?;
@@ -71,10 +79,16 @@ pub fn enter_network(spec: &Spec, stand_in: &StandIn) -> Result<()> {
     }
 }
 
+fn may_make_namespaces() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
 /// Says in the log that the container does not get what its network namespace has, which is that of
 /// process `pid`.
 pub fn tell_network(launch: &Launch<'_>, spec: &Spec, pid: u32) {
-    if launch.network != Network::Sandbox || network(spec).is_none() {
+    let is_made =
+        network(spec).is_some_and(|namespace| namespace.path().is_some() || may_make_namespaces());
+    if launch.network != Network::Sandbox || !is_made {
         return;
     }
     let routes = fs::read_to_string(format!("/proc/{pid}/net/route")).unwrap_or_default();

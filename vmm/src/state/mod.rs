@@ -5,10 +5,12 @@
 //! - A file in it is replaced by writing another, fsync(2) and rename(2), so it is always whole.
 //! - The lock is flock(2) on the directory: it ends with whoever holds it, however that ends.
 
+mod place;
 mod process;
 mod record;
 mod status;
 
+use place::Place;
 pub use process::ProcessIdentity;
 pub use record::Record;
 pub use status::{Status, status};
@@ -41,7 +43,7 @@ const RECORD_NAME: &str = "state.json";
 
 /// The directory of all containers.
 #[derive(Clone, Debug)]
-pub struct StateRoot(PathBuf);
+pub struct StateRoot(Place);
 
 /// The directory of one container.
 #[derive(Debug)]
@@ -53,17 +55,9 @@ pub struct Container {
 
 impl StateRoot {
     /// The directory `path`, or the default: below /run for root, else below the user's run-time
-    /// directory.
+    /// directory, else one of the user's own in /tmp.
     pub fn new(path: Option<&Path>) -> Self {
-        let default = || {
-            let user = std::env::var_os("XDG_RUNTIME_DIR");
-            let base = match user {
-                Some(directory) if !rustix::process::geteuid().is_root() => directory.into(),
-                _ => PathBuf::from("/run"),
-            };
-            base.join("sandbox-vmm")
-        };
-        Self(path.map_or_else(default, Path::to_owned))
+        Self(path.map_or_else(Place::default_of_user, Place::given))
     }
 
     /// Makes the directory of a new container; it is locked.
@@ -72,13 +66,13 @@ impl StateRoot {
     /// If the id is in use or cannot be one, or the file system refuses.
     pub fn create(&self, id: &str) -> Result<Container> {
         check_id(id)?;
-        fs::create_dir_all(&self.0).map_err(|error| self.unusable(&error))?;
-        let temporary = self.0.join(temporary_name(std::process::id(), id));
+        let root = self.0.make().map_err(|error| self.unusable(&error))?;
+        let temporary = root.join(temporary_name(std::process::id(), id));
         make_directory(&temporary).map_err(|error| self.unusable(&error))?;
         let container =
             Container::open(id, &temporary).map_err(|error| self.unusable(&error.into()))?;
         container.lock()?;
-        let path = self.0.join(id);
+        let path = root.join(id);
         match renameat_with(CWD, &temporary, CWD, &path, RenameFlags::NOREPLACE) {
             Ok(()) => Ok(Container { path, ..container }),
             Err(error) => {
@@ -111,7 +105,8 @@ impl StateRoot {
     /// # Errors
     /// If the file system refuses.
     pub fn try_find(&self, id: &str) -> Result<Option<Container>> {
-        match Container::open(id, &self.0.join(id)) {
+        let Some(root) = self.existing()? else { return Ok(None) };
+        match Container::open(id, &root.join(id)) {
             Ok(container) => Ok(Some(container)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(error) => Err(self.unusable(&error.into())),
@@ -120,8 +115,8 @@ impl StateRoot {
 
     /// Removes what commands left that were killed while they made a container `id`.
     pub fn sweep(&self, id: &str) {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
-        for entry in entries {
+        let Ok(Some(root)) = self.existing() else { return };
+        for entry in fs::read_dir(root).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let maker = name.to_str().and_then(|name| maker_of(name, id));
             if maker.is_some_and(|pid| ProcessIdentity::of(pid).is_none()) {
@@ -136,11 +131,8 @@ impl StateRoot {
     /// # Errors
     /// If the directory cannot be read.
     pub fn all(&self) -> Result<Vec<Container>> {
-        let entries = match fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.unusable(&error)),
-        };
+        let Some(root) = self.existing()? else { return Ok(Vec::new()) };
+        let entries = fs::read_dir(root).map_err(|error| self.unusable(&error))?;
         let mut ids: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|id| check_id(id).is_ok())
@@ -150,9 +142,14 @@ impl StateRoot {
         Ok(ids.iter().filter_map(|id| self.try_find(id).ok()?).collect())
     }
 
+    /// The directory, if it is there.
+    fn existing(&self) -> Result<Option<&Path>> {
+        self.0.existing().map_err(|error| self.unusable(&error))
+    }
+
     fn unusable(&self, error: &io::Error) -> Failure {
         Failure::new(
-            format_args!("cannot use the state directory {}: {error}", self.0.display()),
+            format_args!("cannot use the state directory {}: {error}", self.0.path().display()),
             "name one that you may write with --root",
         )
     }
@@ -345,11 +342,11 @@ mod tests {
     #[test]
     fn what_a_killed_maker_left_is_swept() {
         let (_directory, root) = root();
-        fs::create_dir_all(&root.0).unwrap();
+        let place = root.0.make().unwrap();
         // No process has such an id (proc_sys_kernel(5), pid_max).
-        let left = root.0.join(temporary_name(u32::MAX, "one"));
-        let busy = root.0.join(temporary_name(std::process::id(), "one"));
-        let other = root.0.join(temporary_name(u32::MAX, "an.one"));
+        let left = place.join(temporary_name(u32::MAX, "one"));
+        let busy = place.join(temporary_name(std::process::id(), "one"));
+        let other = place.join(temporary_name(u32::MAX, "an.one"));
         for directory in [&left, &busy, &other] {
             fs::create_dir(directory).unwrap();
         }
