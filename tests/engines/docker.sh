@@ -119,11 +119,13 @@ many_execs() {
 kill_signals() {
     local id signal
     for signal in TERM:9 KILL:137; do
-        id=$(start bb:1 sh -c "$forever") && sleep 0.3 && "$docker" kill -s "${signal%:*}" "$id" >/dev/null &&
+        id=$(start bb:1 sh -c "$forever") && eventually kill_ends "${signal%:*}" "$id" &&
             is "$(timeout 20 "$docker" wait "$id")" "${signal#*:}" || { cleanup "$id"; return 1; }
         cleanup "$id"
     done
 }
+# Its first process ignores a signal until it has set its trap.
+kill_ends() { "$docker" kill -s "$1" "$2"; is "$(inspect .State.Status "$2")" exited; }
 stop_kills_after_the_timeout() {
     local id; id=$(start bb:1 sh -c 'trap "" TERM; while :; do sleep 0.1; done') && "$docker" stop -t 1 "$id" >/dev/null && is "$(inspect .State.ExitCode "$id")" 137
     local result=$?; cleanup "$id"; return $result

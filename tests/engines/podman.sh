@@ -59,8 +59,10 @@ exec_checks() {
 }
 kill_and_wait() { with_container kill_checks; }
 kill_checks() {
-    podman kill -s TERM "$1" >/dev/null && eventually has_exited "$1" && is "$(inspect .State.ExitCode "$1")" 9
+    eventually kill_ends "$1" && is "$(inspect .State.ExitCode "$1")" 9
 }
+# Its first process ignores the signal until it has set its trap.
+kill_ends() { podman kill -s TERM "$1"; has_exited "$1"; }
 # podman wait sometimes prints nothing for a container that ends as it is called.
 has_exited() { [[ $(inspect .State.Status "$1") == exited ]]; }
 stop_and_restart() { with_container restart_checks; }
