@@ -106,9 +106,9 @@ import os, threading, time, mmap, signal
 def work(): sum(range(300000)); time.sleep(0.01)
 threads = [threading.Thread(target=work) for _ in range(4)]
 [t.start() for t in threads]; [t.join() for t in threads]
-m = mmap.mmap(-1, 64 << 20)
-for i in range(0, 64 << 20, 4096): m[i] = 1
-m.close()
+m = mmap.mmap(-1, 160 << 20)
+for i in range(0, 160 << 20, 4096): m[i] = 1
+m.close(); time.sleep(0.2)
 for i in range(8):
     p = os.fork()
     if p == 0:

@@ -10,6 +10,7 @@ pub mod console_socket;
 pub mod control_socket;
 pub mod devices;
 pub mod error;
+mod file_pages;
 pub mod gofer;
 pub mod hooks;
 pub mod inherit;

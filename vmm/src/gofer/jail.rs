@@ -35,10 +35,13 @@ use super::{
     server::FdPaths,
     system::{MOUNT_DATA_ONLY, MOUNT_READ_ONLY, set_mount_attributes},
 };
-use crate::jail::{
-    heap,
-    namespaces::{self, Namespaces},
-    privileges,
+use crate::{
+    file_pages,
+    jail::{
+        heap,
+        namespaces::{self, Namespaces},
+        privileges,
+    },
 };
 
 /// Where the process's own descriptors are.
@@ -88,6 +91,8 @@ fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
 /// every tree is a copy. Answers how descriptors are named inside.
 pub fn enter(detached: bool) -> FdPaths {
     heap::fix_number();
+    // Without /proc it is larger, and that is all.
+    let _ = file_pages::release();
     let alone = namespaces::leave(Namespaces::RESOURCES).is_ok();
     let confined = (alone && detached && leave_mounts().is_ok()) || leave_root().is_ok();
     // What fails here was not the process's to give up.

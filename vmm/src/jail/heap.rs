@@ -1,5 +1,5 @@
-//! The C library's heap, in a process without files.
-#![allow(unsafe_code, reason = "leaf module: mallopt(3)")]
+//! The C library's heap, in a process that stays and has no files.
+#![allow(unsafe_code, reason = "leaf module: mallopt(3), malloc_trim(3)")]
 
 /// Heaps that threads may have of their own; more threads share them.
 #[cfg(target_env = "gnu")]
@@ -12,5 +12,14 @@ pub fn fix_number() {
     // SAFETY: mallopt sets a number and touches no memory of ours. Failure leaves the default.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, HEAPS)
+    };
+}
+
+/// Gives free memory back that only the start needed.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim works on memory that nobody has allocated (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0)
     };
 }

@@ -15,7 +15,7 @@ use rustix::{
     thread::{CapabilitySet, set_no_new_privs},
 };
 
-use crate::logging::Log;
+use crate::{file_pages, logging::Log};
 use guest_abi::control::LogLevel;
 use namespaces::Namespaces;
 
@@ -28,6 +28,8 @@ pub fn enter(log: &Log) {
         }
     };
     heap::fix_number();
+    heap::trim();
+    told("pages of the program", file_pages::release());
     let death_signal = parent_process_death_signal();
     told("limits", limit_resources());
     told("user", nobody::become_nobody());

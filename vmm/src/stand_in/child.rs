@@ -18,10 +18,11 @@ use rustix::{
     process::setsid,
 };
 
-use super::{Answer, Ended, Happened, Order, Role, memory::release_file_pages};
+use super::{Answer, Ended, Happened, Order, Role};
 use crate::{
     channel::Channel,
     error::{Failure, Result},
+    file_pages,
     inherit::{enter_network, inherit_only, take_controlling_terminal, take_inherited},
     sandbox::service,
     signals::{self, Signals},
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
         let _ = release_streams();
     }
     // It waits from now on. Without /proc it is larger, and that is all.
-    let _ = release_file_pages();
+    let _ = file_pages::release();
     let status = stand(&line, &signals);
     end_as(status, line.sandbox)
 }

@@ -8,7 +8,6 @@
 //! that all is gone when it ends. See docs/decisions/oci-life-cycle.md.
 
 mod child;
-mod memory;
 mod spawn;
 
 pub use child::main;

@@ -1,4 +1,5 @@
-//! How a stand-in stays small while it waits.
+//! Memory that a process needed only to start: pages of its own program and of libraries. The commands,
+//! the sandbox and the gofer are one program, so most of what a start touches is not used again.
 #![allow(unsafe_code, reason = "leaf module: madvise(2) on mappings of files")]
 
 use std::{
@@ -13,7 +14,7 @@ use rustix::mm::{Advice, madvise};
 ///
 /// # Errors
 /// If /proc/self/smaps cannot be read (proc_pid_smaps(5)).
-pub fn release_file_pages() -> io::Result<()> {
+pub fn release() -> io::Result<()> {
     let smaps = BufReader::with_capacity(1024, File::open("/proc/self/smaps")?);
     let mut mapping = None;
     for line in smaps.lines() {
@@ -23,7 +24,7 @@ pub fn release_file_pages() -> io::Result<()> {
         } else if is_unchanged(&line)
             && let Some(unchanged) = mapping.take()
         {
-            release(&unchanged);
+            release_mapping(&unchanged);
         }
     }
     Ok(())
@@ -55,7 +56,7 @@ fn is_unchanged(line: &str) -> bool {
     line.strip_prefix("Anonymous:").is_some_and(|size| size.trim() == "0 kB")
 }
 
-fn release(mapping: &Mapping) {
+fn release_mapping(mapping: &Mapping) {
     let start = std::ptr::without_provenance_mut(mapping.start);
     // Without read-around (MADV_RANDOM), only the pages that are touched come back.
     for advice in [Advice::LinuxDontNeed, Advice::Random] {
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn the_process_goes_on() {
-        release_file_pages().unwrap();
+        release().unwrap();
         assert_eq!("again".to_uppercase(), "AGAIN");
     }
 }
