@@ -23,5 +23,6 @@ pub mod size;
 pub mod stand_in;
 pub mod state;
 pub mod terminal;
+mod threads;
 pub mod time;
 pub mod virtqueue;

@@ -1,5 +1,7 @@
 //! The ring-0 image: embedded, checked, and placed.
 
+use std::ops::Range;
+
 use elf::{ElfBytes, abi, endian::LittleEndian, note::Note, segment::ProgramHeader};
 use guest_abi::kvm::{IMAGE_LOAD_ADDRESS, IMAGE_VIRTUAL_OFFSET};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -7,7 +9,14 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use crate::config::Error;
 
 /// The image as the build script made it.
-pub static IMAGE: &[u8] = include_bytes!(env!("SENTRY_IMAGE"));
+pub static IMAGE: &[u8] = &EMBEDDED.0;
+
+/// Its pages are pages of this program's file, so that the guest can have them as they are.
+static EMBEDDED: PageAligned<[u8; include_bytes!(env!("SENTRY_IMAGE")).len()]> =
+    PageAligned(*include_bytes!(env!("SENTRY_IMAGE")));
+
+#[repr(align(4096))]
+struct PageAligned<Bytes>(Bytes);
 
 /// Whether this build carries an image.
 pub const fn is_present() -> bool {
@@ -45,11 +54,29 @@ pub struct Loaded {
     pub entry: u64,
     /// What is to be mapped.
     pub segments: Vec<Segment>,
+    /// What of it is not in sandbox memory: code and constants, which all sandboxes share.
+    pub shared: Vec<SharedPages>,
     /// First physical address after the image.
     pub end: u64,
 }
 
-/// Copies the image to guest memory.
+/// Pages of this program that the guest sees, and cannot change.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedPages {
+    /// Guest physical address; page aligned.
+    pub address: u64,
+    /// The pages.
+    pub bytes: &'static [u8],
+}
+
+impl SharedPages {
+    /// The guest physical addresses.
+    pub const fn range(&self) -> Range<u64> {
+        self.address..self.address + self.bytes.len() as u64
+    }
+}
+
+/// Copies what the guest changes of the image to its memory, and names the rest.
 pub fn load(memory: &GuestMemoryMmap) -> Result<Loaded, Error> {
     let file = ElfBytes::<LittleEndian>::minimal_parse(IMAGE)
         .map_err(|_| Error::Image("not an ELF file"))?;
@@ -58,10 +85,18 @@ pub fn load(memory: &GuestMemoryMmap) -> Result<Loaded, Error> {
         return Err(Error::Image("not a static x86-64 executable; was it built for the host?"));
     }
     let headers = file.segments().ok_or(Error::Image("no segments"))?;
-    let mut loaded = Loaded { entry: file.ehdr.e_entry, segments: Vec::new(), end: 0 };
+    let mut loaded =
+        Loaded { entry: file.ehdr.e_entry, segments: Vec::new(), shared: Vec::new(), end: 0 };
     for header in headers.iter().filter(|header| header.p_type == abi::PT_LOAD) {
-        let contents = file.segment_data(&header).map_err(|_| Error::Image("truncated"))?;
-        place(memory, &header, contents)?;
+        check(&header)?;
+        if header.p_flags & abi::PF_W == 0 {
+            loaded.shared.push(shared_pages(&header)?);
+        } else {
+            // What lies beyond its bytes is zero already: the memory is new.
+            let contents = file.segment_data(&header).map_err(|_| Error::Image("truncated"))?;
+            let address = GuestAddress(header.p_paddr);
+            memory.write_slice(contents, address).map_err(Error::memory)?;
+        }
         loaded.end = loaded.end.max(header.p_paddr + header.p_memsz).next_multiple_of(4096);
         loaded.segments.push(Segment {
             address: header.p_vaddr,
@@ -70,23 +105,10 @@ pub fn load(memory: &GuestMemoryMmap) -> Result<Loaded, Error> {
             executable: header.p_flags & abi::PF_X != 0,
         });
     }
-    forget_embedded();
     Ok(loaded)
 }
 
-/// Lets the host take the pages of the embedded image back: the guest has its own copy. They come
-/// back from the file if they are read again.
-fn forget_embedded() {
-    let start = IMAGE.as_ptr().addr().next_multiple_of(4096);
-    let end = (IMAGE.as_ptr().addr() + IMAGE.len()) / 4096 * 4096;
-    if start < end {
-        // SAFETY: whole pages of read-only data of this program's file, which stay mapped.
-        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
-    }
-}
-
-/// Copies one segment. What lies beyond its bytes is zero already: the memory is new.
-fn place(memory: &GuestMemoryMmap, header: &ProgramHeader, contents: &[u8]) -> Result<(), Error> {
+fn check(header: &ProgramHeader) -> Result<(), Error> {
     let expected = header.p_vaddr.wrapping_sub(IMAGE_VIRTUAL_OFFSET);
     let aligned = header.p_vaddr.is_multiple_of(4096);
     if header.p_paddr != expected || header.p_paddr < IMAGE_LOAD_ADDRESS || !aligned {
@@ -95,7 +117,25 @@ fn place(memory: &GuestMemoryMmap, header: &ProgramHeader, contents: &[u8]) -> R
     if header.p_flags & abi::PF_W != 0 && header.p_flags & abi::PF_X != 0 {
         return Err(Error::Image("a segment is both writable and executable"));
     }
-    memory.write_slice(contents, GuestAddress(header.p_paddr)).map_err(Error::memory)
+    Ok(())
+}
+
+/// The pages of a segment that is not written. The rest of the last one is the file's padding.
+fn shared_pages(header: &ProgramHeader) -> Result<SharedPages, Error> {
+    let outside = Error::Image("a segment lies outside of the file");
+    let (Ok(start), Ok(size)) =
+        (usize::try_from(header.p_offset), usize::try_from(header.p_filesz))
+    else {
+        return Err(outside);
+    };
+    if !start.is_multiple_of(4096) || header.p_memsz != header.p_filesz {
+        return Err(Error::Image("a segment that is not written is not whole pages of the file"));
+    }
+    let bytes = start
+        .checked_add(size.next_multiple_of(4096))
+        .and_then(|end| IMAGE.get(start..end))
+        .ok_or(outside)?;
+    Ok(SharedPages { address: header.p_paddr, bytes })
 }
 
 #[cfg(all(test, has_image))]

@@ -69,8 +69,8 @@ impl Machine {
         vm.create_irq_chip().map_err(Error::kvm("create the interrupt controller"))?;
         let memory_file = config.memory.try_clone().map_err(Error::memory)?;
         let memory = memory::map(config.memory, config.memory_size, config.windows)?;
-        memory::register(&vm, &memory)?;
         let image = image::load(&memory)?;
+        memory::register(&vm, &memory, &image.shared)?;
         let mut boot_info = config.boot_info;
         let vcpu_count = boot_info.executors;
         // The lengths of the numbers below are bounded, so a first encoding tells the room needed.

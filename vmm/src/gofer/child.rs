@@ -11,7 +11,6 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::mpsc::channel,
-    thread,
 };
 
 use guest_abi::device::{DeviceDescriptor, DeviceKind};
@@ -30,6 +29,7 @@ use super::{
 use crate::{
     jail::landlock,
     seccomp::Filter,
+    threads,
     virtqueue::{DeviceQueue, Doorbell, Window},
 };
 
@@ -155,7 +155,7 @@ fn start_thread(service: Service, options: Options) -> Result<()> {
             report(&device, error);
         }
     };
-    let thread = thread::Builder::new().name("file-system".to_owned()).spawn(run);
+    let thread = threads::named("file-system".to_owned()).spawn(run);
     thread.map_err(|error| say(&error))?;
     match report_of_thread.recv() {
         Ok(Ok(())) => Ok(()),

@@ -6,7 +6,6 @@ use std::{
         Arc,
         mpsc::{Receiver, Sender, channel},
     },
-    thread,
     time::Duration,
 };
 
@@ -18,7 +17,7 @@ use sentry::{kernel, platform::ExecutorId};
 use crate::{
     error::{Failure, Result},
     seccomp::Filter,
-    terminal,
+    terminal, threads,
     virtqueue::Doorbell,
 };
 
@@ -53,7 +52,7 @@ impl Drop for Presence {
 /// terminal may be raw.
 fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let current = thread::current();
+        let current = std::thread::current();
         let thread = current.name().unwrap_or("unnamed");
         let message = format!("{panic}").replace('\n', " ");
         report(&format!("{thread} {message}"));
@@ -137,8 +136,7 @@ impl Executors {
             let confined = confined.clone();
             let (gate, opened) = channel();
             gates.push(gate);
-            thread::Builder::new()
-                .name(format!("executor-{number}"))
+            threads::named(format!("executor-{number}"))
                 .spawn(move || {
                     let _presence = presence;
                     // The starter waits for the report.

@@ -34,6 +34,9 @@ use crate::{
     placement,
 };
 
+/// Its stack; less than a huge page, by which the host may back a larger one.
+const STACK_BYTES: usize = 256 << 10;
+
 /// Length of a time slice.
 const SLICE_NANOSECONDS: u64 = 10_000_000;
 
@@ -79,7 +82,8 @@ impl Keeper {
         });
         let seen = vec![0; executors.len()];
         let watch = Watch { shared: shared.clone(), executors, seen, next_tick: NEVER };
-        let thread = std::thread::Builder::new().name("keeper".into()).spawn(|| watch.run())?;
+        let thread = std::thread::Builder::new().name("keeper".into()).stack_size(STACK_BYTES);
+        let thread = thread.spawn(|| watch.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
