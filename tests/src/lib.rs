@@ -15,7 +15,10 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 pub mod benchmark;
@@ -30,9 +33,13 @@ const EXECUTORS_VARIABLE: &str = "SANDBOX_TEST_EXECUTORS";
 
 /// The `sandbox-vmm` binary built beside this test.
 pub fn sandbox_binary() -> PathBuf {
-    let test = env::current_exe().expect("path of the test");
-    let profile = test.ancestors().find(|path| path.join("sandbox-vmm").is_file());
-    profile.expect("sandbox-vmm is built: `cargo build` with the same profile").join("sandbox-vmm")
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let test = env::current_exe().expect("path of the test");
+        let mut candidates = test.ancestors().map(|path| path.join("sandbox-vmm"));
+        let binary = candidates.find(|path| path.is_file());
+        binary.expect("sandbox-vmm is built: `cargo build` with the same profile")
+    });
+    BINARY.clone()
 }
 
 /// A command that runs `program` with its arguments in the sandbox.

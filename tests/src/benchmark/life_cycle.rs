@@ -90,6 +90,8 @@ fn runtimes(platforms: &[&str]) -> Vec<Runtime> {
 /// before 1.9 does not take a host with both.
 pub fn hide_unified_hierarchy() {
     const UNIFIED: &std::ffi::CStr = c"/sys/fs/cgroup/unified";
+    // From another mount namespace, /proc/self/exe no longer names this program.
+    sandbox_binary();
     // SAFETY: the calls change the mounts that this thread sees and touch no memory.
     unsafe {
         if libc::unshare(libc::CLONE_NEWNS) == 0 {

@@ -2,7 +2,8 @@
 //! the minimum over several rounds of the mean of one round, and how often a round repeats it. Run it
 //! natively and in a sandbox, and divide. Arguments name the operations to time; none means all, but
 //! with SANDBOX_TEST_SIZE=small without those that take seconds on an emulated machine.
-//! `--rounds N` comes before them.
+//! A round takes less than a second or so: an operation that takes long is repeated less often, except
+//! with `--rounds N` before the names, which fixes both numbers.
 #![allow(unsafe_code, reason = "the operations under test are raw system calls")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "a benchmark program")]
 
@@ -20,7 +21,7 @@ use std::{
 
 const DEFAULT_ROUNDS: u32 = 5;
 
-/// An operation: its name, how often a round repeats it, and a function that does it so often.
+/// An operation: its name, how often a round repeats it at most, and a function that does it so often.
 type Operation = (&'static str, u32, fn(u32));
 
 const OPERATIONS: &[Operation] = &[
@@ -43,9 +44,9 @@ const OPERATIONS: &[Operation] = &[
 
 fn main() {
     let mut wanted: Vec<String> = env::args().skip(1).collect();
-    let mut rounds = DEFAULT_ROUNDS;
+    let mut rounds = None;
     if wanted.first().is_some_and(|argument| argument == "--rounds") {
-        rounds = wanted[1].parse().unwrap();
+        rounds = Some(wanted[1].parse().unwrap());
         wanted.drain(..2);
     }
     let is_small = env::var("SANDBOX_TEST_SIZE").is_ok_and(|size| size == "small");
@@ -55,15 +56,28 @@ fn main() {
         if !is_named && (!wanted.is_empty() || is_left_out) {
             continue;
         }
-        operation(*count / 10 + 1);
-        let round = |_| {
-            let start = Instant::now();
-            operation(*count);
-            start.elapsed().as_nanos() / u128::from(*count)
-        };
-        let best = (0..rounds).map(round).min().unwrap_or_default();
+        let count =
+            if rounds.is_some() { *count } else { repetitions(*count, *operation, is_small) };
+        operation(count / 10 + 1);
+        let rounds = rounds.unwrap_or(DEFAULT_ROUNDS);
+        let best = (0..rounds).map(|_| nanoseconds(count, *operation)).min().unwrap_or_default();
         println!("{name} {best} {count}");
     }
+}
+
+/// At most `count`: as many as fit in a second, or in a fifth of one.
+fn repetitions(count: u32, operation: fn(u32), is_small: bool) -> u32 {
+    let few = count / 100 + 1;
+    let round_nanoseconds = if is_small { 200_000_000 } else { 1_000_000_000 };
+    let fitting = round_nanoseconds / nanoseconds(few, operation).max(1);
+    u32::try_from(fitting).unwrap_or(u32::MAX).clamp(few.min(count), count)
+}
+
+/// How long one of `count` operations takes on average.
+fn nanoseconds(count: u32, operation: fn(u32)) -> u128 {
+    let start = Instant::now();
+    operation(count);
+    start.elapsed().as_nanos() / u128::from(count)
 }
 
 /// A system call and nothing else, so that the kernel is measured and not the C library.
