@@ -145,6 +145,12 @@ fn the_processes_of_a_container_are_jailed() {
     runtime.ok(&["start", "c"]);
     runtime.eventually("its output", |runtime| runtime.output().contains("ready"));
     assert_is_jailed(&sandboxes[0]);
+    for (name, status) in stand_in.threads() {
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(status[set], "0000000000000000", "{set} of {name}");
+        }
+        assert_eq!(status["NoNewPrivs"], "1", "{name}");
+    }
 }
 
 /// The binary where an ordinary user can execute it.

@@ -53,4 +53,5 @@ programs! {
     standard_streams,
     tar_round_trip,
     unnamed_files,
+    user_namespaces,
 }

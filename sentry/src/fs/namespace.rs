@@ -1,11 +1,11 @@
-//! Namespaces as files (namespaces(7)). A sandbox has one namespace of each kind, so these files
-//! only tell that two processes share it.
+//! Namespaces as files (namespaces(7)). But for those of users, a sandbox has one namespace of each
+//! kind, so these files only tell that two processes share it.
 
 use alloc::{format, string::String, sync::Arc};
 
 use crate::{
     errno::Result,
-    kernel::CloneFlags,
+    kernel::{CloneFlags, UserNamespace},
     vfs::{Anonymous, File, OpenFlags},
 };
 
@@ -42,26 +42,32 @@ impl NamespaceKind {
             _ => CloneFlags::NEW_UTS,
         }
     }
-
-    /// What the link to it reads as.
-    pub fn link(self) -> String {
-        format!("{}:[{}]", self.label, self.inode)
-    }
 }
 
 /// An open namespace.
-pub struct NamespaceFile(pub NamespaceKind);
+#[derive(Debug)]
+pub struct NamespaceFile {
+    /// Its kind.
+    pub kind: NamespaceKind,
+    /// A namespace of users that a program made; `None` is the container's own.
+    pub user: Option<Arc<UserNamespace>>,
+}
 
 impl NamespaceFile {
-    /// The file of this kind.
-    pub fn new(kind: NamespaceKind) -> Arc<Self> {
-        Arc::new(Self(kind))
+    /// What the link to it reads as.
+    pub fn link(&self) -> String {
+        format!("{}:[{}]", self.kind.label, self.inode())
+    }
+
+    fn inode(&self) -> u64 {
+        self.user.as_ref().map_or(self.kind.inode, |user| user.number)
     }
 }
 
 impl File for NamespaceFile {
     fn anonymous(&self) -> Anonymous {
-        Anonymous { inode: self.0.inode, permissions: 0o444, ..Anonymous::inode(self.0.label) }
+        let kind = Anonymous::inode(self.kind.label);
+        Anonymous { inode: self.inode(), permissions: 0o444, ..kind }
     }
 
     fn reopen(self: Arc<Self>, _flags: OpenFlags) -> Result<Arc<dyn File>> {

@@ -8,7 +8,7 @@ use bitflags::bitflags;
 use spin::mutex::SpinMutex;
 
 use super::{
-    Capabilities, Completion, Current, Kernel, OomAdjustment, Process, Resource, Task,
+    Capabilities, Completion, Credentials, Current, Kernel, OomAdjustment, Process, Resource, Task,
     process::NewProcess,
     process_table::Tree,
     run,
@@ -64,7 +64,7 @@ bitflags! {
 }
 
 impl CloneFlags {
-    /// New namespaces, of which there are none in the sandbox.
+    /// New namespaces. Those of users can be made.
     pub const NAMESPACES: Self = Self::NEW_TIME
         .union(Self::NEW_MOUNTS)
         .union(Self::NEW_CGROUP)
@@ -102,17 +102,13 @@ impl CloneRequest {
             || (has(CloneFlags::SIGHAND) && has(CloneFlags::CLEAR_SIGHAND))
             || (has(CloneFlags::PARENT) && current.process().pid() == 1)
             || has(CloneFlags::INTO_CGROUP)
+            || (has(CloneFlags::NEW_USER) && has(CloneFlags::THREAD | CloneFlags::FS))
             || (has(CloneFlags::PIDFD) && has(CloneFlags::THREAD))
             || self.exit_signal > u32::from(Signal::MAX);
         if impossible {
             return Err(Errno::EINVAL);
         }
-        if has(CloneFlags::NAMESPACES) {
-            // Linux without namespaces answers EINVAL to those who may have them.
-            let may = current.credentials().has(Capabilities::SYS_ADMIN);
-            return Err(if may { Errno::EINVAL } else { Errno::EPERM });
-        }
-        Ok(())
+        current.check_namespaces(self.flags)
     }
 }
 
@@ -125,6 +121,19 @@ struct Parts {
 }
 
 impl Current {
+    /// Checks that the namespaces that `flags` ask for can be made: of users only.
+    ///
+    /// # Errors
+    /// Linux without namespaces answers EINVAL to those who may have them, and EPERM to others.
+    pub fn check_namespaces(&self, flags: CloneFlags) -> Result<()> {
+        if !flags.intersects(CloneFlags::NAMESPACES - CloneFlags::NEW_USER) {
+            return Ok(());
+        }
+        let may = flags.contains(CloneFlags::NEW_USER)
+            || self.credentials().has_in_own(Capabilities::SYS_ADMIN);
+        Err(if may { Errno::EINVAL } else { Errno::EPERM })
+    }
+
     /// Makes a task as `request` says and answers its id. With CLONE_VFORK, when it has executed a
     /// program or exited.
     ///
@@ -139,7 +148,12 @@ impl Current {
         let parts = self.clone_parts(request)?;
         let mm = parts.mm.clone();
         let descriptor = self.reserve_pid_descriptor(request).await?;
-        let mut child = self.register_clone(request, parts).inspect_err(|_| {
+        let credentials = if request.flags.contains(CloneFlags::NEW_USER) {
+            Arc::new(self.in_new_user_namespace()?)
+        } else {
+            self.credentials()
+        };
+        let mut child = self.register_clone(request, parts, credentials).inspect_err(|_| {
             drop(descriptor.map(|reserved| self.files.close(reserved)));
         })?;
         if let Some(descriptor) = descriptor {
@@ -216,7 +230,12 @@ impl Current {
     }
 
     /// Makes the task, and its process unless it is a thread of this one, visible to others.
-    fn register_clone(&self, request: &CloneRequest, parts: Parts) -> Result<Self> {
+    fn register_clone(
+        &self,
+        request: &CloneRequest,
+        parts: Parts,
+        credentials: Arc<Credentials>,
+    ) -> Result<Self> {
         let has = |flag| request.flags.contains(flag);
         let mut tree = self.kernel.processes.lock();
         let tid = tree.allocate_id()?;
@@ -229,7 +248,7 @@ impl Current {
             tid,
             process: process.clone(),
             runnable: self.kernel.scheduler.create(),
-            credentials: self.credentials(),
+            credentials,
             mm: parts.mm.clone(),
             files: parts.files.clone(),
             fs: parts.fs.clone(),
@@ -325,7 +344,7 @@ pub(super) struct FirstTask {
     pub files: Arc<FdTable>,
     pub fs: Arc<FsContext>,
     pub context: UserContext,
-    pub credentials: Arc<super::Credentials>,
+    pub credentials: Arc<Credentials>,
     pub limits: super::Limits,
     /// Filters of its system calls.
     pub call_filters: Option<Arc<Filters>>,

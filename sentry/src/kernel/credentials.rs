@@ -1,10 +1,12 @@
 //! Who a task acts as (credentials(7), capabilities(7)).
 #![allow(missing_docs, reason = "flags keep the names of their man pages")]
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 use bitflags::bitflags;
 use guest_abi::container::CapabilitySets;
+
+use super::UserNamespace;
 
 bitflags! {
     /// A set of capabilities; bit N is capability number N of `<linux/capability.h>`.
@@ -91,6 +93,8 @@ pub struct Credentials {
     pub securebits: u32,
     /// no_new_privs.
     pub no_new_privileges: bool,
+    /// The user namespace that the capabilities hold in; `None` is the container's own.
+    pub user_namespace: Option<Arc<UserNamespace>>,
 }
 
 impl Credentials {
@@ -115,6 +119,7 @@ impl Credentials {
             ambient: Capabilities::from_bits_truncate(sets.ambient),
             securebits: 0,
             no_new_privileges: false,
+            user_namespace: None,
         }
     }
 
@@ -128,9 +133,10 @@ impl Credentials {
         }
     }
 
-    /// Whether the effective set has `capability`.
+    /// Whether `capability` is effective in the container's own user namespace, to which all belongs
+    /// that is not said to belong to another.
     pub const fn has(&self, capability: Capabilities) -> bool {
-        self.effective.contains(capability)
+        self.user_namespace.is_none() && self.effective.contains(capability)
     }
 
     /// Whether `gid` is the file-system group or a supplementary one.
@@ -157,14 +163,16 @@ impl Credentials {
     pub fn after_exec(&mut self, old: &Self) {
         let is_set_id =
             self.effective_uid != old.effective_uid || self.effective_gid != old.effective_gid;
-        let root =
-            self.securebits & SECURE_NO_ROOT == 0 && (self.uid == 0 || self.effective_uid == 0);
+        let root_id = self.root();
+        let is_root = |uid: u32| root_id == Some(uid);
+        let root = self.securebits & SECURE_NO_ROOT == 0
+            && (is_root(self.uid) || is_root(self.effective_uid));
         if is_set_id {
             self.ambient = Capabilities::empty();
         }
         let all = Capabilities::all();
         let (file, file_effective) =
-            if root { (all, self.effective_uid == 0) } else { (Capabilities::empty(), false) };
+            if root { (all, is_root(self.effective_uid)) } else { (Capabilities::empty(), false) };
         self.permitted = (self.inheritable & file) | (file & self.bounding) | self.ambient;
         if self.no_new_privileges {
             self.permitted &= old.permitted;
@@ -183,8 +191,10 @@ impl Credentials {
         if self.securebits & SECURE_NO_SETUID_FIXUP != 0 {
             return;
         }
-        let was_root = [old.uid, old.effective_uid, old.saved_uid].contains(&0);
-        let is_root = [self.uid, self.effective_uid, self.saved_uid].contains(&0);
+        // Without a root in its namespace nobody becomes or ceases to be root.
+        let Some(root) = self.root() else { return };
+        let was_root = [old.uid, old.effective_uid, old.saved_uid].contains(&root);
+        let is_root = [self.uid, self.effective_uid, self.saved_uid].contains(&root);
         if was_root && !is_root {
             if self.securebits & SECURE_KEEP_CAPABILITIES == 0 {
                 self.permitted = Capabilities::empty();
@@ -192,9 +202,9 @@ impl Credentials {
             }
             self.ambient = Capabilities::empty();
         }
-        if old.effective_uid == 0 && self.effective_uid != 0 {
+        if old.effective_uid == root && self.effective_uid != root {
             self.effective = Capabilities::empty();
-        } else if old.effective_uid != 0 && self.effective_uid == 0 {
+        } else if old.effective_uid != root && self.effective_uid == root {
             self.effective = self.permitted;
         }
     }
@@ -212,9 +222,10 @@ impl Credentials {
         if self.securebits & SECURE_NO_SETUID_FIXUP != 0 {
             return;
         }
-        if old.fs_uid == 0 && self.fs_uid != 0 {
+        let Some(root) = self.root() else { return };
+        if old.fs_uid == root && self.fs_uid != root {
             self.effective -= about_files;
-        } else if old.fs_uid != 0 && self.fs_uid == 0 {
+        } else if old.fs_uid != root && self.fs_uid == root {
             self.effective |= self.permitted & about_files;
         }
     }

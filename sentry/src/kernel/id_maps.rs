@@ -47,7 +47,17 @@ impl IdMap {
         if self.0.is_empty() {
             return outside;
         }
-        self.find(outside, |run| (run.outside, run.inside)).unwrap_or(OVERFLOW)
+        self.find_inside(outside).unwrap_or(OVERFLOW)
+    }
+
+    /// The map of these runs, of which there is one at least.
+    pub(super) const fn of_runs(runs: Vec<IdMapping>) -> Self {
+        Self(runs)
+    }
+
+    /// The id inside that a run gives `outside`.
+    pub(super) fn find_inside(&self, outside: u32) -> Option<u32> {
+        self.find(outside, |run| (run.outside, run.inside))
     }
 
     /// The id outside that `inside` has.
@@ -71,14 +81,20 @@ impl IdMap {
 
     /// The lines of /proc/PID/uid_map.
     pub fn lines(&self) -> String {
-        let line = |inside: u32, outside: u32, count: u32| {
-            format!("{inside:>10} {outside:>10} {count:>10}\n")
-        };
         if self.0.is_empty() {
             return line(0, 0, u32::MAX);
         }
-        self.0.iter().map(|run| line(run.inside, run.outside, run.count)).collect()
+        self.shown_lines(|outside| outside)
     }
+
+    /// The lines of its runs, with outside ids as `shown` has them.
+    pub(super) fn shown_lines(&self, shown: impl Fn(u32) -> u32) -> String {
+        self.0.iter().map(|run| line(run.inside, shown(run.outside), run.count)).collect()
+    }
+}
+
+fn line(inside: u32, outside: u32, count: u32) -> String {
+    format!("{inside:>10} {outside:>10} {count:>10}\n")
 }
 
 #[cfg(test)]

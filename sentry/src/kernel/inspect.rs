@@ -15,14 +15,17 @@ impl Process {
     /// Whether another process with these credentials, that acts as this user and group, may look
     /// into it.
     pub fn is_open_to(&self, credentials: &Credentials, (uid, gid): (u32, u32)) -> bool {
-        if credentials.has(Capabilities::SYS_PTRACE) {
+        let Some(task) = self.first_thread() else {
+            return credentials.has(Capabilities::SYS_PTRACE);
+        };
+        let target = task.credentials();
+        if credentials.has_over(&target, Capabilities::SYS_PTRACE) {
             return true;
         }
-        let Some(task) = self.first_thread() else { return false };
-        let target = task.credentials();
         let same_user = [target.uid, target.effective_uid, target.saved_uid] == [uid; 3];
         let same_group = [target.gid, target.effective_gid, target.saved_gid] == [gid; 3];
-        let within = credentials.permitted.contains(target.permitted);
+        let within = credentials.user_namespace == target.user_namespace
+            && credentials.permitted.contains(target.permitted);
         same_user && same_group && within && self.is_dumpable()
     }
 }

@@ -32,6 +32,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod timer;
+mod user_namespace;
 mod uts;
 mod wait;
 mod wait_child;
@@ -62,6 +63,7 @@ pub use settings::Settings;
 pub use strace::UnknownCalls;
 pub use task::{Current, TASK_NAME_LENGTH, Task};
 pub use timer::{TimerHandler, TimerId, Timers};
+pub use user_namespace::{IdKind, UserNamespace};
 pub use uts::{KERNEL_RELEASE, KERNEL_VERSION, UtsNames};
 pub use wait::{Deadline, Interruption, WaitReason};
 pub use wait_child::{ChildEvent, WaitOptions, WaitTarget};
@@ -82,6 +84,9 @@ use crate::{
     platform::PlatformRef,
     vfs::Namespace,
 };
+
+/// Inode number of the first namespace that a program makes: beyond those of the container's own.
+const FIRST_NAMESPACE_NUMBER: u64 = 0xf000_1000;
 
 /// One sandbox's kernel. Everything reachable from it is the sandbox's whole state.
 pub struct Kernel {
@@ -107,6 +112,7 @@ pub struct Kernel {
     pub message_queues: Once<Arc<crate::vfs::Mount>>,
     /// Its ids inside and outside.
     pub ids: IdMaps,
+    namespace_numbers: AtomicU64,
     /// Settings of the container's namespaces.
     pub settings: Settings,
     /// System V IPC.
@@ -175,6 +181,7 @@ impl Kernel {
             unix_sockets: Arc::default(),
             message_queues: Once::new(),
             ids: IdMaps::new(container),
+            namespace_numbers: AtomicU64::new(FIRST_NAMESPACE_NUMBER),
             settings: Settings::default(),
             ipc: crate::ipc::Ipc::default(),
             terminals: crate::tty::Terminals::default(),
@@ -210,6 +217,11 @@ impl Kernel {
     /// Changes it; tasks that are there stay.
     pub fn set_task_limit(&self, limit: Option<u64>) {
         self.task_limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The inode number of a new namespace.
+    fn next_namespace_number(&self) -> u64 {
+        self.namespace_numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Ends the sandbox: all executors return.

@@ -74,7 +74,8 @@ pub async fn read(
 }
 
 /// The credentials of a task after it has executed `file`, and whether they make it "secure":
-/// set-user-ID and set-group-ID bits count unless the mount or the task forbids it (execve(2)).
+/// set-user-ID and set-group-ID bits count unless the mount or the task forbids it, or the task's
+/// user namespace does not map the file's ids (execve(2), user_namespaces(7)).
 ///
 /// # Errors
 /// EIO.
@@ -89,12 +90,13 @@ pub async fn credentials_after(
         && !old.no_new_privileges
     {
         let attributes = path.inode().attributes().await?;
-        if attributes.permissions & SET_USER_ID != 0 {
+        let is_known = old.maps_ids(attributes.uid, attributes.gid);
+        if is_known && attributes.permissions & SET_USER_ID != 0 {
             new.effective_uid = attributes.uid;
         }
         // Without group execute permission the bit once meant mandatory locking.
         let set_group = SET_GROUP_ID | GROUP_EXECUTE;
-        if attributes.permissions & set_group == set_group {
+        if is_known && attributes.permissions & set_group == set_group {
             new.effective_gid = attributes.gid;
         }
     }

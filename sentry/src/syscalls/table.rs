@@ -202,7 +202,7 @@ syscall_table! {
     53 socketpair(domain: u32 as SOCKET_DOMAIN, kind: u32 as SOCKET_KIND, protocol: u32, descriptors: UserAddress) => async net::create::socketpair, Full, "";
     54 setsockopt(descriptor: FileDescriptor, level: u32 as SOCKET_LEVEL, option: u32, value: UserAddress, length: u32) => async net::options::setsockopt, Partial, "options of SOL_SOCKET only";
     55 getsockopt(descriptor: FileDescriptor, level: u32 as SOCKET_LEVEL, option: u32, value: UserAddress, length: UserAddress) => async net::options::getsockopt, Partial, "options of SOL_SOCKET only";
-    56 clone(flags: u64 as CLONE_FLAGS, stack: u64, parent_tid: UserAddress, child_tid: UserAddress, tls: u64) => boxed process::clone::clone, Partial, "no namespaces";
+    56 clone(flags: u64 as CLONE_FLAGS, stack: u64, parent_tid: UserAddress, child_tid: UserAddress, tls: u64) => boxed process::clone::clone, Partial, "namespaces of users only";
     57 fork() => boxed process::clone::fork, Full, "";
     58 vfork() => boxed process::clone::vfork, Full, "";
     59 execve(path: UserAddress as TEXT, arguments: UserAddress, environment: UserAddress) => boxed process::exec::execve, Partial, "capabilities of files are not used";
@@ -369,7 +369,7 @@ syscall_table! {
     269 faccessat(directory: FileDescriptor, name: UserAddress as TEXT, mode: u32 as ACCESS_MODE) => boxed fs::stat::faccessat, Full, "";
     270 pselect6(count: i32, readable: UserAddress, writable: UserAddress, exceptional: UserAddress, time: UserAddress, mask: UserAddress) => boxed poll::select::pselect6, Full, "";
     271 ppoll(descriptors: UserAddress, count: u32, time: UserAddress, mask: UserAddress, mask_size: usize) => async poll::poll::ppoll, Full, "";
-    272 unshare(flags: u64 as CLONE_FLAGS) => sync process::namespaces::unshare, Partial, "no namespaces";
+    272 unshare(flags: u64 as CLONE_FLAGS) => sync process::namespaces::unshare, Partial, "namespaces of users only";
     273 set_robust_list(head: u64, size: usize) => sync process::group::set_robust_list, Full, "";
     274 get_robust_list(tid: i32, head: UserAddress, size: UserAddress) => boxed process::group::get_robust_list, Full, "";
     275 splice(source: FileDescriptor, source_offset: UserAddress, target: FileDescriptor, target_offset: UserAddress, count: usize, flags: u32 as SPLICE_FLAGS) => boxed fs::transfer::splice, Partial, "copies";
@@ -398,7 +398,7 @@ syscall_table! {
     302 prlimit64(pid: i32, resource: u32 as RESOURCE, new: UserAddress, old: UserAddress) => boxed process::limits::prlimit64, Full, "";
     306 syncfs(descriptor: FileDescriptor) => boxed fs::sync::syncfs, Full, "";
     307 sendmmsg(descriptor: FileDescriptor, messages: UserAddress, count: u32, flags: u32 as MESSAGE_FLAGS) => boxed net::message::sendmmsg, Partial, "no MSG_OOB";
-    308 setns(descriptor: FileDescriptor, kind: u32 as CLONE_FLAGS) => sync process::namespaces::setns, Partial, "there is one namespace of each kind";
+    308 setns(descriptor: FileDescriptor, kind: u32 as CLONE_FLAGS) => sync process::namespaces::setns, Partial, "there is one namespace of each kind but users";
     309 getcpu(processor: UserAddress, node: UserAddress) => async scheduling::getcpu, Full, "";
     310 process_vm_readv(pid: i32, local: UserAddress, local_count: u64, remote: UserAddress, remote_count: u64, flags: u64) => boxed process::memory::process_vm_readv, Full, "";
     311 process_vm_writev(pid: i32, local: UserAddress, local_count: u64, remote: UserAddress, remote_count: u64, flags: u64) => boxed process::memory::process_vm_writev, Full, "";
@@ -417,7 +417,7 @@ syscall_table! {
     332 statx(directory: FileDescriptor, name: UserAddress as TEXT, flags: u32 as AT_FLAGS, mask: u32, buffer: UserAddress) => async fs::stat::statx, Full, "";
     424 pidfd_send_signal(descriptor: FileDescriptor, signal: i32 as SIGNAL, info: UserAddress, flags: u32) => boxed process::pid_fd::pidfd_send_signal, Partial, "no directories of /proc";
     434 pidfd_open(pid: i32, flags: u32 as NEW_FILE_FLAGS) => sync process::pid_fd::pidfd_open, Partial, "no threads";
-    435 clone3(arguments: UserAddress, size: usize) => boxed process::clone::clone3, Partial, "no namespaces, no set_tid";
+    435 clone3(arguments: UserAddress, size: usize) => boxed process::clone::clone3, Partial, "namespaces of users only, no set_tid";
     436 close_range(first: u32, last: u32, flags: u32 as CLOSE_RANGE_FLAGS) => sync fs::open::close_range, Full, "";
     437 openat2(directory: FileDescriptor, name: UserAddress as TEXT, how: UserAddress, size: usize) => boxed fs::open::openat2, Full, "";
     438 pidfd_getfd(descriptor: FileDescriptor, target: FileDescriptor, flags: u32) => sync process::pid_fd::pidfd_getfd, Full, "";

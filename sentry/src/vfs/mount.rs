@@ -24,6 +24,8 @@ bitflags! {
         const NO_DEVICES = 4;
         /// Nothing on it can be executed (MS_NOEXEC).
         const NO_EXECUTE = 8;
+        /// Symbolic links on it are not followed (MS_NOSYMFOLLOW).
+        const NO_LINKS = 256;
         /// Access times stay (MS_NOATIME).
         const NO_ACCESS_TIME = 1024;
         /// Access times of directories stay (MS_NODIRATIME).

@@ -50,13 +50,14 @@ pub fn check(credentials: &Credentials, file: &Attributes, wanted: AccessMode) -
 
 fn capability_grants(credentials: &Credentials, file: &Attributes, wanted: AccessMode) -> bool {
     let directory = file.kind == FileKind::Directory;
-    if credentials.has(Capabilities::DAC_OVERRIDE) {
+    let has = |capability| credentials.has_over_file((file.uid, file.gid), capability);
+    if has(Capabilities::DAC_OVERRIDE) {
         let executable = directory || file.permissions & ANY_EXECUTE != 0;
         return !wanted.contains(AccessMode::EXECUTE) || executable;
     }
     let harmless =
         if directory { !wanted.contains(AccessMode::WRITE) } else { wanted == AccessMode::READ };
-    harmless && credentials.has(Capabilities::DAC_READ_SEARCH)
+    harmless && has(Capabilities::DAC_READ_SEARCH)
 }
 
 /// Whether `credentials` may search the directory `inode`; `None` if its attributes are not at
@@ -64,7 +65,7 @@ fn capability_grants(credentials: &Credentials, file: &Attributes, wanted: Acces
 #[inline]
 pub fn try_check_search(credentials: &Credentials, inode: &dyn Inode) -> Option<Result<()>> {
     let any = Capabilities::DAC_OVERRIDE.union(Capabilities::DAC_READ_SEARCH);
-    if credentials.effective.intersects(any) {
+    if credentials.user_namespace.is_none() && credentials.effective.intersects(any) {
         return Some(Ok(()));
     }
     let attributes = inode.cached_attributes()?;
@@ -73,7 +74,8 @@ pub fn try_check_search(credentials: &Credentials, inode: &dyn Inode) -> Option<
 
 /// Whether `credentials` own the file or stand in for its owner.
 pub fn is_owner(credentials: &Credentials, file: &Attributes) -> bool {
-    credentials.fs_uid == file.uid || credentials.has(Capabilities::FOWNER)
+    credentials.fs_uid == file.uid
+        || credentials.has_over_file((file.uid, file.gid), Capabilities::FOWNER)
 }
 
 /// Whether `credentials` may remove or rename `file` in `directory`, which they may write: in a
@@ -106,14 +108,18 @@ pub fn of_new_file(
     let permissions = if is_directory {
         permissions | SET_GROUP_ID
     } else {
-        without_foreign_group_id(credentials, directory.gid, permissions)
+        without_foreign_group_id(credentials, (directory.uid, directory.gid), permissions)
     };
     (credentials.fs_uid, directory.gid, permissions)
 }
 
 /// Without set-group-ID if the caller is not in the group it would confer.
-fn without_foreign_group_id(credentials: &Credentials, gid: u32, permissions: u16) -> u16 {
-    if credentials.in_group(gid) || credentials.has(Capabilities::FSETID) {
+fn without_foreign_group_id(
+    credentials: &Credentials,
+    (uid, gid): (u32, u32),
+    permissions: u16,
+) -> u16 {
+    if credentials.in_group(gid) || credentials.has_over_file((uid, gid), Capabilities::FSETID) {
         permissions
     } else {
         permissions & !SET_GROUP_ID
@@ -131,7 +137,7 @@ pub fn of_chmod(credentials: &Credentials, file: &Attributes, permissions: u16) 
     if file.kind == FileKind::Directory {
         return Ok(permissions);
     }
-    Ok(without_foreign_group_id(credentials, file.gid, permissions))
+    Ok(without_foreign_group_id(credentials, (file.uid, file.gid), permissions))
 }
 
 /// The change that chown(2) to `uid` and `gid` makes, with set-id bits cleared.
@@ -147,7 +153,8 @@ pub fn of_chown(
     let owner = credentials.fs_uid == file.uid;
     let same_user = uid.is_none_or(|uid| owner && uid == file.uid);
     let own_group = gid.is_none_or(|gid| owner && (gid == file.gid || credentials.in_group(gid)));
-    let allowed = same_user && own_group || credentials.has(Capabilities::CHOWN);
+    let privileged = credentials.has_over_file((file.uid, file.gid), Capabilities::CHOWN);
+    let allowed = same_user && own_group || privileged;
     if !allowed {
         return Err(Errno::EPERM);
     }

@@ -221,6 +221,12 @@ fn mounts_are_crossed_both_ways() {
     assert_eq!(world.rename("/mnt/inside", "/outside", RenameMode::Replace), Err(Errno::EXDEV));
     let inside = world.find("/mnt/inside").unwrap();
     assert_eq!(inside.name_from(&world.root, false).unwrap(), b"/mnt/inside");
+    world.symlink("inside", "/mnt/link").unwrap();
+    let follow = || now(walk(&world.context(), &world.root, b"/mnt/link", WalkFlags::FOLLOW));
+    assert!(follow().is_ok());
+    mount.set_flags(MountFlags::NO_LINKS);
+    assert_eq!(follow().err(), Some(Errno::ELOOP));
+    assert!(world.find("/mnt/inside").is_ok());
     mount.set_flags(MountFlags::READ_ONLY);
     assert_eq!(world.write("/mnt/inside", b""), Err(Errno::EROFS));
     assert_eq!(world.mkdir("/mnt/new"), Err(Errno::EROFS));

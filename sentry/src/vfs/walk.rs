@@ -9,7 +9,7 @@ use alloc::{borrow::Cow, sync::Arc, vec::Vec};
 use bitflags::bitflags;
 
 use super::{
-    Caching, Caller, Dentry, FileKind, Mount, Path,
+    Caching, Caller, Dentry, FileKind, Mount, MountFlags, Path,
     dentry::Cached,
     permission::{self, AccessMode},
 };
@@ -454,7 +454,9 @@ impl<'a> Walker<'a> {
     /// Counts one more followed link.
     fn count_link(&mut self) -> Result<()> {
         self.links += 1;
-        if self.links > MAX_LINKS || self.flags.contains(WalkFlags::NO_LINKS) {
+        let may_follow = !self.flags.contains(WalkFlags::NO_LINKS)
+            && !self.at.mount.flags().contains(MountFlags::NO_LINKS);
+        if self.links > MAX_LINKS || !may_follow {
             return Err(Errno::ELOOP);
         }
         Ok(())

@@ -46,6 +46,8 @@ const FLAG_OPTIONS: &[(&str, Effect)] = &[
     ("norelatime", Effect::Clear(MountFlags::RELATIME)),
     ("strictatime", Effect::Set(MountFlags::STRICTATIME)),
     ("nostrictatime", Effect::Clear(MountFlags::STRICTATIME)),
+    ("nosymfollow", Effect::Set(MountFlags::NOSYMFOLLOW)),
+    ("symfollow", Effect::Clear(MountFlags::NOSYMFOLLOW)),
 ];
 
 /// Their names.
@@ -69,6 +71,8 @@ const FLAG_NAMES: &[&str] = &[
     "norelatime",
     "strictatime",
     "nostrictatime",
+    "nosymfollow",
+    "symfollow",
 ];
 
 /// Options for a mount and those below it, each an `r` before one of [`FLAG_NAMES`]. A host tree is
@@ -90,6 +94,8 @@ const RECURSIVE_NAMES: &[&str] = &[
     "rnorelatime",
     "rstrictatime",
     "rnostrictatime",
+    "rnosymfollow",
+    "rsymfollow",
 ];
 
 /// Options that ask for what a sandbox has anyway: its mounts never propagate to the host, its
@@ -107,8 +113,6 @@ const WITHOUT_EFFECT: &[&str] = &[
     "newinstance",
     "silent",
     "loud",
-    "nosymfollow",
-    "symfollow",
     "lazytime",
     "nolazytime",
     "mand",
@@ -188,6 +192,12 @@ mod tests {
         assert_eq!(flags(&["ro", "nosuid", "noexec", "nodev"]), 1 | 2 | 8 | 4);
         assert_eq!(flags(&["ro", "rw"]), 0);
         assert_eq!(flags(&["rbind", "rprivate", "ro"]), 1);
+    }
+
+    #[test]
+    fn links_are_followed_unless_forbidden() {
+        assert_eq!(parse(&["nosymfollow"]).unwrap().flags, 256);
+        assert_eq!(parse(&["rnosymfollow", "symfollow"]).unwrap().flags, 0);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{
     container_arguments::{
         CreateFlags, DeleteFlags, EventsFlags, ExecFlags, IdFlags, KillFlags, ListFlags, PsFlags,
-        RunFlags, UpdateFlags,
+        RunFlags, UnsupportedFlags, UpdateFlags,
     },
     do_command::{UserFlag, Volume},
 };
@@ -96,6 +96,12 @@ pub enum Command {
     Update(UpdateFlags),
     /// Print what a container uses, as JSON lines.
     Events(EventsFlags),
+    /// Known for runc's sake, and refused.
+    #[command(hide = true)]
+    Checkpoint(UnsupportedFlags),
+    /// Known for runc's sake, and refused.
+    #[command(hide = true)]
+    Restore(UnsupportedFlags),
     /// Look into a running sandbox.
     Debug(DebugFlags),
     /// Print what this runtime can do, as JSON.
@@ -156,6 +162,9 @@ pub struct GlobalFlags {
     /// than root in XDG_RUNTIME_DIR, or a private one in /tmp].
     #[arg(long, help_heading = SANDBOX, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Accepted for runc's sake: there is no checkpoint program.
+    #[arg(long, hide = true, value_name = "PATH")]
+    pub criu: Option<PathBuf>,
     /// Have systemd make control groups.
     #[arg(long, help_heading = SANDBOX)]
     pub systemd_cgroup: bool,

@@ -111,8 +111,8 @@ pub struct PsFlags {
     pub format: TableFormat,
     /// The container's id.
     pub id: String,
-    /// Accepted for runc's sake: options of ps(1).
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    /// Options of ps(1): -o with columns, and those that ask for all processes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "PS-OPTION")]
     pub ps_options: Vec<String>,
 }
 
@@ -154,6 +154,15 @@ pub struct UpdateFlags {
     /// Processor time in a period in microseconds.
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     pub cpu_quota: Option<i64>,
+    /// Period of the real-time quota in microseconds.
+    #[arg(long, value_name = "TIME")]
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time processor time in a period in microseconds.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub cpu_rt_runtime: Option<i64>,
+    /// Relative weight of block input and output, 10 to 1000.
+    #[arg(long, value_name = "WEIGHT")]
+    pub blkio_weight: Option<u16>,
     /// Processors to use.
     #[arg(long, value_name = "LIST")]
     pub cpuset_cpus: Option<String>,
@@ -172,6 +181,12 @@ pub struct UpdateFlags {
     /// Tasks.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub pids_limit: Option<i64>,
+    /// Known for runc's sake, and refused.
+    #[arg(long, value_name = "SCHEMA", hide = true, value_parser = without_rdt)]
+    pub l3_cache_schema: Option<String>,
+    /// Known for runc's sake, and refused.
+    #[arg(long, value_name = "SCHEMA", hide = true, value_parser = without_rdt)]
+    pub mem_bw_schema: Option<String>,
     /// The container's id.
     pub id: String,
 }
@@ -221,11 +236,35 @@ pub struct ExecFlags {
     /// Accepted for runc's sake: SELinux is the host's.
     #[arg(long, value_name = "LABEL", hide = true)]
     pub process_label: Option<String>,
+    /// Known for runc's sake, and refused.
+    #[arg(long, value_name = "CGROUP", hide = true, value_parser = without_sub_cgroups)]
+    pub cgroup: Option<String>,
+    /// Accepted for runc's sake: a paused container says that it is.
+    #[arg(long, hide = true)]
+    pub ignore_paused: bool,
     /// The container's id.
     pub id: String,
     /// The program and its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<String>,
+}
+
+/// `checkpoint` and `restore`.
+#[derive(Args, Debug)]
+pub struct UnsupportedFlags {
+    /// Whatever runc takes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<String>,
+}
+
+/// Intel RDT limits processes of the host, and what they run is no matter of the container alone.
+fn without_rdt(_: &str) -> Result<String, &'static str> {
+    Err("Intel RDT classes cannot be set for a sandbox")
+}
+
+/// On the host a container is one sandbox process; its own processes have no control groups there.
+fn without_sub_cgroups(_: &str) -> Result<String, &'static str> {
+    Err("the processes of a container have one control group, its own")
 }
 
 /// `UID` or `UID:GID`; the group is 0 if absent, as runc has it.
@@ -289,6 +328,9 @@ impl UpdateFlags {
             cpu_share: self.cpu_share,
             cpu_period: self.cpu_period,
             cpu_quota: self.cpu_quota,
+            cpu_rt_period: self.cpu_rt_period,
+            cpu_rt_runtime: self.cpu_rt_runtime,
+            blkio_weight: self.blkio_weight,
             cpuset_cpus: self.cpuset_cpus.clone(),
             cpuset_mems: self.cpuset_mems.clone(),
             memory: self.memory,

@@ -96,7 +96,8 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
         Command::Exec(flags) => return commands::exec::run(context, &flags.options()),
         Command::List(flags) => commands::list::run(context, flags.format()),
         Command::Ps(flags) => {
-            commands::ps::run(context, &flags.id, flags.format == TableFormat::Json)
+            let is_json = flags.format == TableFormat::Json;
+            commands::ps::run(context, &flags.id, is_json, &flags.ps_options)
         }
         Command::Pause(flags) => commands::pause::pause(context, &flags.id),
         Command::Resume(flags) => commands::pause::resume(context, &flags.id),
@@ -108,6 +109,10 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
         Command::Events(flags) => {
             commands::events::run(context, &flags.id, flags.stats, flags.interval)
         }
+        Command::Checkpoint(_) | Command::Restore(_) => Err(Failure::new(
+            "a sandbox cannot be checkpointed or restored yet",
+            "stop the container and start another one",
+        )),
         Command::Debug(flags) => commands::debug::exits(context, &flags.id),
         Command::Features => commands::features::run(),
         Command::Install(flags) => commands::install::install(&flags.options()),

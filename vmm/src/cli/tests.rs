@@ -144,3 +144,76 @@ fn the_example_configuration_is_one_that_run_takes() {
     assert_eq!(plan.container.mounts.len(), 6);
     assert!(bundle.ignored().is_empty());
 }
+
+/// Commands of runc (version 1.1) and their flags, as `runc COMMAND --help` lists them.
+const RUNC: &[(&str, &str)] = &[
+    ("create", "bundle b console-socket pid-file no-pivot no-new-keyring preserve-fds"),
+    (
+        "run",
+        "bundle b console-socket detach d keep pid-file no-subreaper no-pivot no-new-keyring \
+         preserve-fds",
+    ),
+    ("start", ""),
+    ("state", ""),
+    ("kill", "all a"),
+    ("delete", "force f"),
+    (
+        "exec",
+        "console-socket cwd env e tty t user u additional-gids g process p detach d pid-file \
+         process-label apparmor no-new-privs cap c preserve-fds cgroup ignore-paused",
+    ),
+    ("list", "format f quiet q"),
+    ("ps", "format f"),
+    ("pause", ""),
+    ("resume", ""),
+    (
+        "update",
+        "resources r blkio-weight cpu-period cpu-quota cpu-share cpu-rt-period cpu-rt-runtime \
+         cpuset-cpus cpuset-mems memory memory-reservation memory-swap pids-limit \
+         l3-cache-schema mem-bw-schema",
+    ),
+    ("events", "interval stats"),
+    ("spec", "bundle b rootless"),
+    ("features", ""),
+    ("checkpoint", ""),
+    ("restore", ""),
+];
+
+#[test]
+fn every_command_and_flag_of_runc_is_known() {
+    let command = Arguments::command();
+    let knows = |command: &clap::Command, flag: &str| {
+        command.get_arguments().any(|known| {
+            known.get_long() == Some(flag)
+                || known.get_short().is_some_and(|short| flag.chars().eq([short]))
+        })
+    };
+    for flag in ["debug", "log", "log-format", "root", "criu", "systemd-cgroup", "rootless"] {
+        assert!(knows(&command, flag), "{flag}");
+    }
+    for (name, flags) in RUNC {
+        let command = command.find_subcommand(name).unwrap();
+        for flag in flags.split_whitespace() {
+            assert!(knows(command, flag), "{name} {flag}");
+        }
+    }
+}
+
+#[test]
+fn what_of_runc_cannot_be_done_is_refused_in_words() {
+    for (arguments, words) in [
+        (&["exec", "--cgroup", "a", "c", "true"][..], "one control group"),
+        (&["update", "--l3-cache-schema", "L3:0=f", "c"], "Intel RDT"),
+        (&["--network", "bridge", "do", "ls"], "possible values: none, sandbox, host"),
+        (&["--rootless", "maybe", "list"], "possible values: true, false, auto"),
+    ] {
+        let arguments = [&["sandbox-vmm"], arguments].concat();
+        let error = Arguments::try_parse_from(&arguments).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let restore = parse(&["restore", "--image-path", "x", "--detach", "c"]);
+    assert!(run_command(restore).unwrap_err().to_string().contains("cannot be checkpointed"));
+    for network in ["none", "sandbox", "host"] {
+        parse(&["--network", network, "list"]);
+    }
+}

@@ -14,6 +14,7 @@ mod namespaces;
 mod own_user;
 pub mod pause;
 pub mod ps;
+mod ps_columns;
 pub mod run;
 pub mod start;
 mod start_hooks;

@@ -2,20 +2,24 @@
 
 use std::fs;
 
-use guest_abi::control::ProcessEntry;
-
-use super::{Context, ask, print, unexpected};
+use super::{
+    Context, ask, print,
+    ps_columns::{columns, table},
+    unexpected,
+};
 use crate::{
     control_socket::{PROMPT, Reply, Request},
     error::Result,
 };
 
 /// The command. With `json` it prints the ids of the host processes that the container consists of,
-/// which engines look up in the host's own list; else the processes inside.
+/// which engines look up in the host's own list; else the processes inside, as `options` of ps(1)
+/// ask for.
 ///
 /// # Errors
-/// If there is no such container, or it does not run.
-pub fn run(context: &Context, id: &str, json: bool) -> Result<()> {
+/// If there is no such container, or it does not run; if an option is not known.
+pub fn run(context: &Context, id: &str, json: bool, options: &[String]) -> Result<()> {
+    let columns = columns(options)?;
     let (container, record) = context.find(id)?;
     let Reply::Processes(processes) = ask(&container, &Request::Processes, Some(PROMPT))? else {
         return Err(unexpected());
@@ -24,18 +28,7 @@ pub fn run(context: &Context, id: &str, json: bool) -> Result<()> {
         let pids = descendants(record.stand_in.pid);
         return print(&format!("{}\n", serde_json::json!(pids)));
     }
-    print(&table(&processes))
-}
-
-fn table(processes: &[ProcessEntry]) -> String {
-    let header = format!("{:<10} {:>7} {:>7} {:>8} CMD\n", "UID", "PID", "PPID", "TIME");
-    let line = |process: &ProcessEntry| {
-        let seconds = process.milliseconds / 1000;
-        let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let ProcessEntry { pid, parent, uid, name, .. } = process;
-        format!("{uid:<10} {pid:>7} {parent:>7} {time:>8} {name}\n")
-    };
-    std::iter::once(header).chain(processes.iter().map(line)).collect()
+    print(&table(&processes, &columns))
 }
 
 /// `pid` and the processes below it.
@@ -70,18 +63,5 @@ mod tests {
         assert!(descendants(std::process::id()).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();
-    }
-
-    #[test]
-    fn the_table_shows_what_runs_inside() {
-        let process = ProcessEntry {
-            pid: 1,
-            parent: 0,
-            uid: 0,
-            milliseconds: 3_725_000,
-            name: "sh".to_owned(),
-        };
-        let table = table(&[process]);
-        assert!(table.ends_with("0                1       0 01:02:05 sh\n"), "{table}");
     }
 }

@@ -25,6 +25,12 @@ pub struct Limits {
     pub cpu_period: Option<u64>,
     /// Processor time in a period; -1 for any.
     pub cpu_quota: Option<i64>,
+    /// Length of a real-time period.
+    pub cpu_rt_period: Option<u64>,
+    /// Real-time processor time in a period.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Relative weight of block input and output.
+    pub blkio_weight: Option<u16>,
     /// Processors, as a list.
     pub cpuset_cpus: Option<String>,
     /// Memory nodes, as a list.
@@ -91,6 +97,8 @@ fn of_flags(limits: &Limits) -> Result<LinuxResources> {
         ("shares", limits.cpu_share.map(Value::from)),
         ("period", limits.cpu_period.map(Value::from)),
         ("quota", limits.cpu_quota.map(Value::from)),
+        ("realtimePeriod", limits.cpu_rt_period.map(Value::from)),
+        ("realtimeRuntime", limits.cpu_rt_runtime.map(Value::from)),
         ("cpus", limits.cpuset_cpus.clone().map(Value::from)),
         ("mems", limits.cpuset_mems.clone().map(Value::from)),
     ]);
@@ -102,6 +110,9 @@ fn of_flags(limits: &Limits) -> Result<LinuxResources> {
     let mut resources = json!({ "cpu": processor, "memory": memory });
     if let (Some(limit), Value::Object(resources)) = (limits.pids_limit, &mut resources) {
         resources.insert("pids".to_owned(), json!({ "limit": limit }));
+    }
+    if let (Some(weight), Value::Object(resources)) = (limits.blkio_weight, &mut resources) {
+        resources.insert("blockIO".to_owned(), json!({ "weight": weight }));
     }
     serde_json::from_value(resources).map_err(|error| invalid(&error))
 }
@@ -121,12 +132,19 @@ mod tests {
     fn flags_become_resources() {
         let limits = Limits {
             cpu_share: Some(512),
+            cpu_rt_period: Some(1000),
+            cpu_rt_runtime: Some(500),
+            blkio_weight: Some(20),
             memory: Some(1 << 26),
             pids_limit: Some(-1),
             ..Limits::default()
         };
         let resources = of_flags(&limits).unwrap();
         assert_eq!(resources.cpu().as_ref().unwrap().shares(), Some(512));
+        let processor = resources.cpu().as_ref().unwrap();
+        assert_eq!(processor.realtime_period(), Some(1000));
+        assert_eq!(processor.realtime_runtime(), Some(500));
+        assert_eq!(resources.block_io().as_ref().unwrap().weight(), Some(20));
         assert_eq!(resources.memory().unwrap().limit(), Some(1 << 26));
         assert_eq!(resources.memory().unwrap().swap(), None);
         assert_eq!(resources.pids().unwrap().limit(), -1);

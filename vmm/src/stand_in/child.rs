@@ -16,6 +16,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
     process::setsid,
+    thread::{CapabilitySet, set_no_new_privs},
 };
 
 use super::{Answer, Ended, Happened, Order, Role};
@@ -24,6 +25,7 @@ use crate::{
     error::{Failure, Result},
     file_pages,
     inherit::{enter_network, inherit_only, take_controlling_terminal, take_inherited},
+    jail::privileges,
     sandbox::service,
     signals::{self, Signals},
     terminal,
@@ -66,10 +68,17 @@ pub fn main() -> ExitCode {
     if !arguments.has_terminal {
         let _ = release_streams();
     }
+    give_up_privileges();
     // It waits from now on. Without /proc it is larger, and that is all.
     let _ = file_pages::release();
     let status = stand(&line, &signals);
     end_as(status, line.sandbox)
+}
+
+/// It starts nothing any more, and joins nothing. Without, it is as powerful as who started it.
+fn give_up_privileges() {
+    let _ = privileges::keep_only(CapabilitySet::empty());
+    let _ = set_no_new_privs(true);
 }
 
 fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Arguments> {

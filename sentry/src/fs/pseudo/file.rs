@@ -59,6 +59,10 @@ impl<S: Subject> GeneratedFile<S> {
                 let contents = read(&self.node.subject, &self.node.tree.kernel)?;
                 Ok(self.store(contents, false))
             }
+            Content::SeenFile { read, .. } => {
+                let contents = read(&self.node.subject, &self.node.tree.kernel, &self.opener)?;
+                Ok(self.store(contents, false))
+            }
             Content::Text(text) => Ok(self.store(text.as_bytes().to_vec(), false)),
             _ => Err(TryError::NotResident { offset: 0, length: 0 }),
         }
@@ -90,7 +94,9 @@ impl<S: Subject> File for GeneratedFile<S> {
     }
 
     fn try_write(&self, _at: WritePosition, source: &mut dyn Source) -> TryResult<Written> {
-        let Content::File { write: Some(write), .. } = &self.node.entry.content else {
+        let (Content::File { write: Some(write), .. }
+        | Content::SeenFile { write: Some(write), .. }) = &self.node.entry.content
+        else {
             return Err(Errno::EINVAL.into());
         };
         let mut bytes = vec![0; source.remaining().min(PAGE_SIZE)];

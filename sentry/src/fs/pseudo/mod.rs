@@ -52,6 +52,9 @@ pub type Generate<S> = fn(&S, &Arc<Kernel>) -> Result<Vec<u8>>;
 /// The same where it may have to wait (for user memory that is not resident).
 pub type GenerateLater<S> = fn(S, Arc<Kernel>) -> BoxFuture<'static, Result<Vec<u8>>>;
 
+/// Makes contents from the subject as those may see them who opened the file.
+pub type GenerateSeen<S> = fn(&S, &Arc<Kernel>, &Credentials) -> Result<Vec<u8>>;
+
 /// Takes what was written, at most one page, on behalf of who opened the file.
 pub type Accept<S> = fn(&S, &Arc<Kernel>, &Credentials, &[u8]) -> Result<()>;
 
@@ -63,6 +66,7 @@ pub type Follow<S> = fn(&S, Caller<'_>) -> Result<Path>;
 
 enum Content<S: 'static> {
     File { read: Generate<S>, write: Option<Accept<S>> },
+    SeenFile { read: GenerateSeen<S>, write: Option<Accept<S>> },
     LateFile(GenerateLater<S>),
     Text(&'static str),
     Link(Target<S>),
@@ -111,6 +115,20 @@ impl<S: 'static> Entry<S> {
         Self::new(name, 0o644, Content::File { read, write: Some(write) })
     }
 
+    /// A file to read that shows ids of users.
+    pub const fn seen_file(name: &'static str, read: GenerateSeen<S>) -> Self {
+        Self::new(name, 0o444, Content::SeenFile { read, write: None })
+    }
+
+    /// The same to read and write.
+    pub const fn seen_writable(
+        name: &'static str,
+        read: GenerateSeen<S>,
+        write: Accept<S>,
+    ) -> Self {
+        Self::new(name, 0o644, Content::SeenFile { read, write: Some(write) })
+    }
+
     /// A file whose contents may have to be waited for.
     pub const fn late_file(name: &'static str, read: GenerateLater<S>) -> Self {
         Self::new(name, 0o444, Content::LateFile(read))
@@ -156,7 +174,10 @@ impl<S: 'static> Entry<S> {
 
     const fn kind(&self) -> FileKind {
         match self.content {
-            Content::File { .. } | Content::LateFile(_) | Content::Text(_) => FileKind::Regular,
+            Content::File { .. }
+            | Content::SeenFile { .. }
+            | Content::LateFile(_)
+            | Content::Text(_) => FileKind::Regular,
             Content::Link(_) | Content::MagicLink { .. } => FileKind::SymbolicLink,
             Content::Directory { .. } => FileKind::Directory,
         }

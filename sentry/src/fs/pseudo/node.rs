@@ -146,12 +146,18 @@ impl<S: Subject> Inode for Node<S> {
         self.check_access(caller)?;
         match &self.entry.content {
             Content::Directory { .. } => Ok(Arc::new(OpenDirectory(self))),
-            Content::File { write: None, .. } | Content::LateFile(_) | Content::Text(_)
+            Content::File { write: None, .. }
+            | Content::SeenFile { write: None, .. }
+            | Content::LateFile(_)
+            | Content::Text(_)
                 if flags.writable() =>
             {
                 Err(Errno::EACCES)
             }
-            Content::File { .. } | Content::LateFile(_) | Content::Text(_) => {
+            Content::File { .. }
+            | Content::SeenFile { .. }
+            | Content::LateFile(_)
+            | Content::Text(_) => {
                 Ok(Arc::new(GeneratedFile::new(self, caller.credentials.clone())))
             }
             Content::Link(_) | Content::MagicLink { .. } => Err(Errno::ELOOP),

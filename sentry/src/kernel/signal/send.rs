@@ -249,7 +249,7 @@ impl Task {
             .iter()
             .any(|uid| [target.uid, target.saved_uid].contains(uid));
         let continues = signal == Some(Signal::CONT) && same_session;
-        if same_user || continues || sender.has(Capabilities::KILL) {
+        if same_user || continues || sender.has_over(&target, Capabilities::KILL) {
             return Ok(());
         }
         Err(Errno::EPERM)

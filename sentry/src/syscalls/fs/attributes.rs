@@ -128,8 +128,10 @@ async fn set_owner(
     uid: u32,
     gid: u32,
 ) -> SyscallResult {
-    let given = |id: u32| (id != u32::MAX).then_some(id);
-    operations::change_owner(&names.context(current), path, given(uid), given(gid)).await?;
+    let own = &names.credentials;
+    let uid = (uid != u32::MAX).then(|| own.named_user(uid)).transpose()?;
+    let gid = (gid != u32::MAX).then(|| own.named_group(gid)).transpose()?;
+    operations::change_owner(&names.context(current), path, uid, gid).await?;
     Ok(0)
 }
 

@@ -142,7 +142,7 @@ pub async fn chroot(current: &mut Current, name: UserAddress) -> SyscallResult {
     let here = FileDescriptor(super::AT_FDCWD);
     let path = place(current, &names, here, name, 0).await?;
     check_enterable(current, &names, &path).await?;
-    if !names.credentials.has(Capabilities::SYS_CHROOT) {
+    if !names.credentials.has_in_own(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     current.fs.set_root(path);

@@ -32,6 +32,8 @@ const STATX_ATTR_MOUNT_ROOT: u64 = 0x2000;
 const ST_VALID: u64 = 0x20;
 /// ST_RELATIME; mount(2) has another number for it.
 const ST_RELATIME: u64 = 0x1000;
+/// ST_NOSYMFOLLOW; likewise.
+const ST_NOSYMFOLLOW: u64 = 0x2000;
 
 /// struct stat of x86-64 (`<asm/stat.h>`).
 #[derive(Clone, Copy, FromZeros, IntoBytes, Immutable)]
@@ -133,7 +135,7 @@ pub async fn fstat(
     buffer: UserAddress,
 ) -> SyscallResult {
     let open = current.files.get_any(descriptor)?;
-    let attributes = of_open(&open).await?;
+    let attributes = seen(current, of_open(&open).await?);
     current.mm.write(buffer, &Stat::from(&attributes)).await?;
     Ok(0)
 }
@@ -187,13 +189,20 @@ async fn attributes(
     let name = read_optional_name(current, name, flags).await?;
     if name.is_empty() && flags & AT_EMPTY_PATH != 0 && directory.0 != AT_FDCWD {
         let open = current.files.get_any(directory)?;
-        return Ok((of_open(&open).await?, open.path.clone()));
+        return Ok((seen(current, of_open(&open).await?), open.path.clone()));
     }
     let names = Names::new(current);
     let start = start(current, directory, &name)?;
     let path = resolve(current, &names, &start, &name, flags).await?;
     let attributes = of_path(&path).await?;
-    Ok((attributes, Some(path)))
+    Ok((seen(current, attributes), Some(path)))
+}
+
+/// `attributes` with the ids that the caller's user namespace has for the owner and the group.
+fn seen(current: &Current, attributes: Attributes) -> Attributes {
+    let own = current.credentials();
+    let (uid, gid) = (own.shown_user(attributes.uid), own.shown_group(attributes.gid));
+    Attributes { uid, gid, ..attributes }
 }
 
 async fn of_path(path: &Path) -> Result<Attributes> {
@@ -303,7 +312,8 @@ async fn write_statistics(current: &Current, path: &Path, buffer: UserAddress) -
     let statistics: Statistics = FileSystem::statistics(&*path.mount.file_system).await?;
     let flags = path.mount.flags();
     let relative = flags.contains(MountFlags::RELATIVE_ACCESS_TIME);
-    let shown = flags - MountFlags::RELATIVE_ACCESS_TIME;
+    let shown = flags - MountFlags::RELATIVE_ACCESS_TIME - MountFlags::NO_LINKS;
+    let others = [(relative, ST_RELATIME), (flags.contains(MountFlags::NO_LINKS), ST_NOSYMFOLLOW)];
     let answer = StatFs {
         magic: statistics.magic,
         block_size: statistics.block_size,
@@ -315,7 +325,10 @@ async fn write_statistics(current: &Current, path: &Path, buffer: UserAddress) -
         id: [0; 2],
         name_length: crate::vfs::NAME_MAX as u64,
         fragment_size: statistics.block_size,
-        flags: shown.bits() | ST_VALID | if relative { ST_RELATIME } else { 0 },
+        flags: others
+            .iter()
+            .filter(|(is_set, _)| *is_set)
+            .fold(shown.bits() | ST_VALID, |bits, (_, bit)| bits | bit),
         spare: [0; 4],
     };
     current.mm.write(buffer, &answer).await?;
@@ -367,10 +380,8 @@ pub async fn faccessat2(
 
 /// The credentials access(2) checks with: real ids in place of effective ones.
 fn real(credentials: &Credentials) -> Credentials {
-    let effective = match credentials.uid {
-        0 => credentials.permitted,
-        _ => Capabilities::empty(),
-    };
+    let is_root = credentials.root() == Some(credentials.uid);
+    let effective = if is_root { credentials.permitted } else { Capabilities::empty() };
     Credentials {
         fs_uid: credentials.uid,
         fs_gid: credentials.gid,

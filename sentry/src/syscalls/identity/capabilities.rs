@@ -107,7 +107,7 @@ fn check(
     permitted: Capabilities,
     inheritable: Capabilities,
 ) -> Result<()> {
-    let inheritable_limit = if old.has(Capabilities::SETPCAP) {
+    let inheritable_limit = if old.has_in_own(Capabilities::SETPCAP) {
         old.inheritable | old.bounding
     } else {
         old.inheritable | old.permitted

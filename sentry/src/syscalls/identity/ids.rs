@@ -14,22 +14,26 @@ const UNCHANGED: u32 = u32::MAX;
 
 /// getuid(2).
 pub fn getuid(current: &mut Current) -> SyscallResult {
-    Ok(u64::from(current.credentials().uid))
+    let own = current.credentials();
+    Ok(u64::from(own.shown_user(own.uid)))
 }
 
 /// geteuid(2).
 pub fn geteuid(current: &mut Current) -> SyscallResult {
-    Ok(u64::from(current.credentials().effective_uid))
+    let own = current.credentials();
+    Ok(u64::from(own.shown_user(own.effective_uid)))
 }
 
 /// getgid(2).
 pub fn getgid(current: &mut Current) -> SyscallResult {
-    Ok(u64::from(current.credentials().gid))
+    let own = current.credentials();
+    Ok(u64::from(own.shown_group(own.gid)))
 }
 
 /// getegid(2).
 pub fn getegid(current: &mut Current) -> SyscallResult {
-    Ok(u64::from(current.credentials().effective_gid))
+    let own = current.credentials();
+    Ok(u64::from(own.shown_group(own.effective_gid)))
 }
 
 /// getresuid(2).
@@ -39,10 +43,10 @@ pub async fn getresuid(
     effective: UserAddress,
     saved: UserAddress,
 ) -> SyscallResult {
-    let credentials = current.credentials();
-    current.mm.write(real, &credentials.uid).await?;
-    current.mm.write(effective, &credentials.effective_uid).await?;
-    current.mm.write(saved, &credentials.saved_uid).await?;
+    let own = current.credentials();
+    current.mm.write(real, &own.shown_user(own.uid)).await?;
+    current.mm.write(effective, &own.shown_user(own.effective_uid)).await?;
+    current.mm.write(saved, &own.shown_user(own.saved_uid)).await?;
     Ok(0)
 }
 
@@ -53,10 +57,10 @@ pub async fn getresgid(
     effective: UserAddress,
     saved: UserAddress,
 ) -> SyscallResult {
-    let credentials = current.credentials();
-    current.mm.write(real, &credentials.gid).await?;
-    current.mm.write(effective, &credentials.effective_gid).await?;
-    current.mm.write(saved, &credentials.saved_gid).await?;
+    let own = current.credentials();
+    current.mm.write(real, &own.shown_group(own.gid)).await?;
+    current.mm.write(effective, &own.shown_group(own.effective_gid)).await?;
+    current.mm.write(saved, &own.shown_group(own.saved_gid)).await?;
     Ok(0)
 }
 
@@ -139,9 +143,19 @@ impl Ids {
     }
 }
 
+/// The user that the caller calls `uid`, which may mean "leave as it is".
+fn user(current: &Current, uid: u32) -> Result<u32> {
+    if uid == UNCHANGED { Ok(uid) } else { current.credentials().named_user(uid) }
+}
+
+/// The same for a group.
+fn group(current: &Current, gid: u32) -> Result<u32> {
+    if gid == UNCHANGED { Ok(gid) } else { current.credentials().named_group(gid) }
+}
+
 fn change_users(current: &Current, change: impl FnOnce(Ids, bool) -> Result<Ids>) -> SyscallResult {
     let old: Arc<Credentials> = current.credentials();
-    let ids = change(Ids::users(&old), old.has(Capabilities::SETUID))?;
+    let ids = change(Ids::users(&old), old.has_in_own(Capabilities::SETUID))?;
     let mut new = (*old).clone();
     (new.uid, new.effective_uid, new.saved_uid) = (ids.real, ids.effective, ids.saved);
     new.fs_uid = ids.effective;
@@ -156,7 +170,7 @@ fn change_groups(
     change: impl FnOnce(Ids, bool) -> Result<Ids>,
 ) -> SyscallResult {
     let old: Arc<Credentials> = current.credentials();
-    let ids = change(Ids::groups(&old), old.has(Capabilities::SETGID))?;
+    let ids = change(Ids::groups(&old), old.has_in_own(Capabilities::SETGID))?;
     let mut new = (*old).clone();
     (new.gid, new.effective_gid, new.saved_gid) = (ids.real, ids.effective, ids.saved);
     new.fs_gid = ids.effective;
@@ -178,56 +192,66 @@ impl Current {
 
 /// setuid(2).
 pub fn setuid(current: &mut Current, uid: u32) -> SyscallResult {
+    let uid = user(current, uid)?;
     change_users(current, |ids, privileged| ids.set(uid, privileged))
 }
 
 /// setgid(2).
 pub fn setgid(current: &mut Current, gid: u32) -> SyscallResult {
+    let gid = group(current, gid)?;
     change_groups(current, |ids, privileged| ids.set(gid, privileged))
 }
 
 /// setreuid(2).
 pub fn setreuid(current: &mut Current, real: u32, effective: u32) -> SyscallResult {
+    let (real, effective) = (user(current, real)?, user(current, effective)?);
     change_users(current, |ids, privileged| ids.set_two(real, effective, privileged))
 }
 
 /// setregid(2).
 pub fn setregid(current: &mut Current, real: u32, effective: u32) -> SyscallResult {
+    let (real, effective) = (group(current, real)?, group(current, effective)?);
     change_groups(current, |ids, privileged| ids.set_two(real, effective, privileged))
 }
 
 /// setresuid(2).
 pub fn setresuid(current: &mut Current, real: u32, effective: u32, saved: u32) -> SyscallResult {
-    change_users(current, |ids, privileged| ids.set_three([real, effective, saved], privileged))
+    let ids_given = [user(current, real)?, user(current, effective)?, user(current, saved)?];
+    change_users(current, |ids, privileged| ids.set_three(ids_given, privileged))
 }
 
 /// setresgid(2).
 pub fn setresgid(current: &mut Current, real: u32, effective: u32, saved: u32) -> SyscallResult {
-    change_groups(current, |ids, privileged| ids.set_three([real, effective, saved], privileged))
+    let ids_given = [group(current, real)?, group(current, effective)?, group(current, saved)?];
+    change_groups(current, |ids, privileged| ids.set_three(ids_given, privileged))
 }
 
 /// setfsuid(2): answers the old id and never fails.
 pub fn setfsuid(current: &mut Current, uid: u32) -> SyscallResult {
     let old = current.credentials();
+    let shown = u64::from(old.shown_user(old.fs_uid));
+    let Ok(uid) = user(current, uid) else { return Ok(shown) };
     let ids = Ids::users(&old);
-    let allowed = ids.has(uid) || old.fs_uid == uid || old.has(Capabilities::SETUID);
+    let allowed = ids.has(uid) || old.fs_uid == uid || old.has_in_own(Capabilities::SETUID);
     if allowed && uid != UNCHANGED {
         let mut new = Credentials { fs_uid: uid, ..(*old).clone() };
         new.after_fs_uid_change(&old);
         current.task.set_credentials(new);
     }
-    Ok(u64::from(old.fs_uid))
+    Ok(shown)
 }
 
 /// setfsgid(2): answers the old id and never fails.
 pub fn setfsgid(current: &mut Current, gid: u32) -> SyscallResult {
     let old = current.credentials();
+    let shown = u64::from(old.shown_group(old.fs_gid));
+    let Ok(gid) = group(current, gid) else { return Ok(shown) };
     let ids = Ids::groups(&old);
-    let allowed = ids.has(gid) || old.fs_gid == gid || old.has(Capabilities::SETGID);
+    let allowed = ids.has(gid) || old.fs_gid == gid || old.has_in_own(Capabilities::SETGID);
     if allowed && gid != UNCHANGED {
         current.task.set_credentials(Credentials { fs_gid: gid, ..(*old).clone() });
     }
-    Ok(u64::from(old.fs_gid))
+    Ok(shown)
 }
 
 /// getgroups(2).
@@ -239,7 +263,8 @@ pub async fn getgroups(current: &mut Current, size: i32, list: UserAddress) -> S
         if size < count {
             return Err(Errno::EINVAL);
         }
-        let bytes: Vec<u8> = credentials.groups.iter().flat_map(|gid| gid.to_le_bytes()).collect();
+        let shown = credentials.groups.iter().map(|gid| credentials.shown_group(*gid));
+        let bytes: Vec<u8> = shown.flat_map(u32::to_le_bytes).collect();
         current.mm.copy_out(list, &bytes).await?;
     }
     Ok(count as u64)
@@ -248,7 +273,9 @@ pub async fn getgroups(current: &mut Current, size: i32, list: UserAddress) -> S
 /// setgroups(2).
 pub async fn setgroups(current: &mut Current, size: usize, list: UserAddress) -> SyscallResult {
     const MAX_GROUPS: usize = 65_536;
-    if !current.credentials().has(Capabilities::SETGID) {
+    let own = current.credentials();
+    let allowed = own.user_namespace.as_ref().is_none_or(|namespace| namespace.allows_setgroups());
+    if !allowed || !own.has_in_own(Capabilities::SETGID) {
         return Err(Errno::EPERM);
     }
     if size > MAX_GROUPS {
@@ -256,7 +283,7 @@ pub async fn setgroups(current: &mut Current, size: usize, list: UserAddress) ->
     }
     let mut groups: Vec<u32> = Vec::new();
     for index in 0..size {
-        groups.push(current.mm.read(list.offset(index as u64 * 4)?).await?);
+        groups.push(own.named_group(current.mm.read(list.offset(index as u64 * 4)?).await?)?);
     }
     groups.sort_unstable();
     let new = Credentials { groups, ..(*current.credentials()).clone() };

@@ -95,17 +95,17 @@ fn files(current: &Current, data: &[u8]) -> Result<Vec<Arc<OpenFile>>> {
 
 /// The credentials in `data`, if the caller may claim them (unix(7), SCM_CREDENTIALS).
 fn credentials(current: &Current, data: &[u8]) -> Result<PeerCredentials> {
+    let own = current.credentials();
     let claimed = PeerCredentials {
         pid: u32::from_ne_bytes(*first(data, 0)?),
-        uid: u32::from_ne_bytes(*first(data, 4)?),
-        gid: u32::from_ne_bytes(*first(data, 8)?),
+        uid: own.named_user(u32::from_ne_bytes(*first(data, 4)?))?,
+        gid: own.named_group(u32::from_ne_bytes(*first(data, 8)?))?,
     };
-    let own = current.credentials();
     let pid = claimed.pid == current.process().pid() || own.has(Capabilities::SYS_ADMIN);
     let uid = [own.uid, own.effective_uid, own.saved_uid].contains(&claimed.uid)
-        || own.has(Capabilities::SETUID);
+        || own.has_in_own(Capabilities::SETUID);
     let gid = [own.gid, own.effective_gid, own.saved_gid].contains(&claimed.gid)
-        || own.has(Capabilities::SETGID);
+        || own.has_in_own(Capabilities::SETGID);
     if pid && uid && gid { Ok(claimed) } else { Err(Errno::EPERM) }
 }
 
@@ -122,7 +122,8 @@ pub(super) fn encode(
     let mut answered = MessageFlags::empty();
     if pass_credentials {
         let sender = received.credentials.unwrap_or_default();
-        let fields = [sender.pid, sender.uid, sender.gid];
+        let own = current.credentials();
+        let fields = [sender.pid, own.shown_user(sender.uid), own.shown_group(sender.gid)];
         let data: Vec<u8> = fields.iter().flat_map(|field| field.to_ne_bytes()).collect();
         if room >= HEADER + CREDENTIALS {
             append(&mut bytes, SCM_CREDENTIALS, &data, room);

@@ -7,7 +7,7 @@ use zerocopy::IntoBytes;
 use super::{socket, socket_file, write_with_length};
 use crate::{
     errno::{Errno, Result},
-    kernel::Current,
+    kernel::{Credentials, Current},
     mm::UserAddress,
     net::{Socket, SocketOptions, buffer_size},
     syscalls::{FileDescriptor, SyscallResult, time::Timeval},
@@ -127,12 +127,12 @@ pub async fn getsockopt(
     if level != SOL_SOCKET {
         return Err(Errno::EOPNOTSUPP);
     }
-    let bytes = get(&**socket(&open)?.socket(), option)?;
+    let bytes = get(&current.credentials(), &**socket(&open)?.socket(), option)?;
     write_with_length(current, &bytes, value, length).await?;
     Ok(0)
 }
 
-fn get(socket: &dyn Socket, option: u32) -> Result<Vec<u8>> {
+fn get(reader: &Credentials, socket: &dyn Socket, option: u32) -> Result<Vec<u8>> {
     let options = *socket.options().lock();
     let number = match option {
         name::TYPE => socket.kind() as u32,
@@ -149,12 +149,17 @@ fn get(socket: &dyn Socket, option: u32) -> Result<Vec<u8>> {
         name::SEND_BUFFER => u32::try_from(options.send_buffer).unwrap_or(u32::MAX),
         name::RECEIVE_BUFFER => u32::try_from(options.receive_buffer).unwrap_or(u32::MAX),
         name::RECEIVE_LOW_WATER | name::SEND_LOW_WATER => 1,
-        _ => return get_structure(socket, &options, option),
+        _ => return get_structure(reader, socket, &options, option),
     };
     Ok(number.to_ne_bytes().to_vec())
 }
 
-fn get_structure(socket: &dyn Socket, options: &SocketOptions, option: u32) -> Result<Vec<u8>> {
+fn get_structure(
+    reader: &Credentials,
+    socket: &dyn Socket,
+    options: &SocketOptions,
+    option: u32,
+) -> Result<Vec<u8>> {
     match option {
         name::LINGER => {
             let (on, seconds) = options.linger;
@@ -164,7 +169,8 @@ fn get_structure(socket: &dyn Socket, options: &SocketOptions, option: u32) -> R
         name::SEND_TIMEOUT => Ok(timeout(options.send_timeout)),
         name::PEER_CREDENTIALS => {
             let peer = socket.peer_credentials()?;
-            Ok([peer.pid, peer.uid, peer.gid].as_bytes().to_vec())
+            let (uid, gid) = (reader.shown_user(peer.uid), reader.shown_group(peer.gid));
+            Ok([peer.pid, uid, gid].as_bytes().to_vec())
         }
         _ => Err(Errno::ENOPROTOOPT),
     }

@@ -162,7 +162,7 @@ fn capability_control(
         PR_CAPBSET_READ => Ok(u64::from(credentials.bounding.contains(capability(argument)?))),
         PR_CAPBSET_DROP => {
             let dropped = capability(argument)?;
-            if !credentials.has(Capabilities::SETPCAP) {
+            if !credentials.has_in_own(Capabilities::SETPCAP) {
                 return Err(Errno::EPERM);
             }
             change(current, |new| {
@@ -197,7 +197,7 @@ fn set_securebits(current: &Current, argument: u64) -> SyscallResult {
     let locked = (old & LOCKS) >> 1;
     let changes_locked = (bits ^ old) & locked != 0;
     let unlocks = old & LOCKS & !bits != 0;
-    let may = current.credentials().has(Capabilities::SETPCAP);
+    let may = current.credentials().has_in_own(Capabilities::SETPCAP);
     if changes_locked || unlocks || bits & !SECURE_ALL_BITS != 0 || !may {
         return Err(Errno::EPERM);
     }

@@ -57,7 +57,7 @@ fn target(current: &Current, pid: i32) -> Result<Arc<Process>> {
         [other.uid, other.effective_uid, other.saved_uid].iter().all(|id| *id == caller.uid);
     let same_group =
         [other.gid, other.effective_gid, other.saved_gid].iter().all(|id| *id == caller.gid);
-    if (same_user && same_group) || caller.has(Capabilities::SYS_RESOURCE) {
+    if (same_user && same_group) || caller.has_over(&other, Capabilities::SYS_RESOURCE) {
         return Ok(task.process.clone());
     }
     Err(Errno::EPERM)

@@ -93,7 +93,7 @@ async fn read_program(current: &Current, address: UserAddress) -> Result<Vec<Ins
         return Err(Errno::EINVAL);
     }
     let credentials = current.credentials();
-    if !credentials.no_new_privileges && !credentials.has(Capabilities::SYS_ADMIN) {
+    if !credentials.no_new_privileges && !credentials.has_in_own(Capabilities::SYS_ADMIN) {
         return Err(Errno::EACCES);
     }
     if code == 0 {

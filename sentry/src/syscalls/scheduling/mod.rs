@@ -41,5 +41,9 @@ fn task_or_own(current: &Current, tid: i32) -> Result<Arc<Task>> {
 fn check_may_change(current: &Current, task: &Task) -> Result<()> {
     let (caller, target) = (current.credentials(), task.credentials());
     let same = [target.uid, target.effective_uid].contains(&caller.effective_uid);
-    if same || caller.has(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
+    if same || caller.has_over(&target, Capabilities::SYS_NICE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }

@@ -23,7 +23,9 @@ fn targets(current: &Current, which: i32, who: i32, base: i32) -> Result<Vec<Arc
         1 if who == 0 => all_threads(own.group().members()),
         1 => all_threads(processes.group(who).map(|group| group.members()).unwrap_or_default()),
         2 => {
-            let uid = if who == 0 { current.credentials().uid } else { who };
+            let own = current.credentials();
+            let named = own.named_user(who).map_err(|_| Errno::ESRCH)?;
+            let uid = if who == 0 { own.uid } else { named };
             let mut list = processes.processes();
             list.retain(|process| process.real_uid() == uid);
             all_threads(list)

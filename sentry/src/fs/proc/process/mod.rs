@@ -8,6 +8,7 @@ mod numbers;
 mod out_of_memory;
 mod status;
 mod strings;
+mod user_namespace;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
@@ -143,7 +144,7 @@ const FILES: &[Entry<ProcessSubject>] = &[
     .private(),
     descriptors::DIRECTORY,
     descriptors::INFORMATION,
-    Entry::file("gid_map", |_, kernel| Ok(kernel.ids.groups().lines().into_bytes())),
+    user_namespace::GROUPS,
     Entry::<ProcessSubject>::file("io", |subject, kernel| Ok(numbers::io(subject, kernel)))
         .with_permissions(0o400)
         .private(),
@@ -169,15 +170,17 @@ const FILES: &[Entry<ProcessSubject>] = &[
         |subject, _| Ok(subject.fs()?.root()),
     )
     .private(),
-    Entry::text("setgroups", "allow\n"),
+    user_namespace::SETGROUPS,
     Entry::<ProcessSubject>::file("smaps", |subject, _| maps::smaps(subject)).private(),
     Entry::<ProcessSubject>::file("smaps_rollup", |subject, _| maps::smaps_rollup(subject))
         .private(),
     Entry::file("stat", |subject, kernel| Ok(numbers::stat(subject, kernel))),
     Entry::file("statm", |subject, _| Ok(numbers::statm(subject))),
-    Entry::file("status", |subject, kernel| Ok(status::status(subject, kernel))),
+    Entry::seen_file("status", |subject, kernel, reader| {
+        Ok(status::status(subject, kernel, reader))
+    }),
     Entry::<ProcessSubject>::file("timerslack_ns", |subject, _| timer_slack(subject)).private(),
-    Entry::file("uid_map", |_, kernel| Ok(kernel.ids.users().lines().into_bytes())),
+    user_namespace::USERS,
     Entry::text("wchan", "0"),
 ];
 

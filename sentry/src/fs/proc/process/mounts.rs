@@ -76,6 +76,7 @@ fn options(flags: MountFlags) -> String {
         (MountFlags::NO_ACCESS_TIME, ",noatime"),
         (MountFlags::NO_DIRECTORY_ACCESS_TIME, ",nodiratime"),
         (MountFlags::RELATIVE_ACCESS_TIME, ",relatime"),
+        (MountFlags::NO_LINKS, ",nosymfollow"),
     ];
     let access = if flags.contains(MountFlags::READ_ONLY) { "ro" } else { "rw" };
     let set = names.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| *name);

@@ -1,6 +1,6 @@
 //! ns: the namespaces of a process (namespaces(7)).
 
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 use super::ProcessSubject;
 use crate::{
@@ -17,8 +17,8 @@ macro_rules! links {
         &[$(
             Entry::<ProcessSubject>::magic_link(
                 $name,
-                |_, _| Ok(target(NamespaceKind::$kind)),
-                |_, caller| follow(NamespaceKind::$kind, caller),
+                |subject, _| Ok(file(NamespaceKind::$kind, subject).link().into_bytes()),
+                |subject, caller| follow(NamespaceKind::$kind, subject, caller),
             )
             .private(),
         )*]
@@ -43,11 +43,12 @@ pub(super) const DIRECTORY: Entry<ProcessSubject> = Entry::<ProcessSubject>::dir
 )
 .with_permissions(0o511);
 
-fn target(kind: NamespaceKind) -> Vec<u8> {
-    kind.link().into_bytes()
+fn file(kind: NamespaceKind, subject: &ProcessSubject) -> NamespaceFile {
+    let user = subject.task.as_ref().filter(|_| kind == NamespaceKind::USER);
+    NamespaceFile { kind, user: user.and_then(|task| task.credentials().user_namespace.clone()) }
 }
 
-fn follow(kind: NamespaceKind, caller: Caller<'_>) -> Result<Path> {
-    let open = OpenFile::new(NamespaceFile::new(kind), None, OpenFlags::empty());
+fn follow(kind: NamespaceKind, subject: &ProcessSubject, caller: Caller<'_>) -> Result<Path> {
+    let open = OpenFile::new(Arc::new(file(kind, subject)), None, OpenFlags::empty());
     Ok(place_of_open_file(caller.kernel, &open))
 }

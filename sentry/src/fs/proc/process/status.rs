@@ -8,7 +8,7 @@ use super::{
     task_name,
 };
 use crate::{
-    kernel::{Kernel, Process, StopState, WaitReason, signal::SignalSet},
+    kernel::{Credentials, Kernel, Process, StopState, WaitReason, signal::SignalSet},
     memory::PAGE_SIZE,
 };
 
@@ -38,10 +38,10 @@ fn state_word(letter: char) -> &'static str {
 }
 
 /// /proc/PID/status.
-pub(super) fn status(subject: &ProcessSubject, kernel: &Kernel) -> Vec<u8> {
+pub(super) fn status(subject: &ProcessSubject, kernel: &Kernel, reader: &Credentials) -> Vec<u8> {
     let mut text = b"Name:\t".to_vec();
     text.extend(task_name(subject));
-    text.extend(identity(subject).into_bytes());
+    text.extend(identity(subject, reader).into_bytes());
     if subject.mm().is_ok() {
         text.extend(memory(subject).into_bytes());
     }
@@ -50,7 +50,7 @@ pub(super) fn status(subject: &ProcessSubject, kernel: &Kernel) -> Vec<u8> {
     text
 }
 
-fn identity(subject: &ProcessSubject) -> String {
+fn identity(subject: &ProcessSubject, reader: &Credentials) -> String {
     let process = &subject.process;
     let letter = state_letter(subject);
     let umask = subject.fs().map_or(0, |fs| fs.umask());
@@ -64,12 +64,16 @@ fn identity(subject: &ProcessSubject) -> String {
     );
     let credentials = subject.task.as_ref().map(|task| task.credentials()).unwrap_or_default();
     let c = &credentials;
-    text += &format!("Uid:\t{}\t{}\t{}\t{}\n", c.uid, c.effective_uid, c.saved_uid, c.fs_uid);
-    text += &format!("Gid:\t{}\t{}\t{}\t{}\n", c.gid, c.effective_gid, c.saved_gid, c.fs_gid);
+    let users = [c.uid, c.effective_uid, c.saved_uid, c.fs_uid];
+    let [uid, effective, saved, fs] = users.map(|uid| reader.shown_user(uid));
+    text += &format!("Uid:\t{uid}\t{effective}\t{saved}\t{fs}\n");
+    let groups = [c.gid, c.effective_gid, c.saved_gid, c.fs_gid];
+    let [gid, effective, saved, fs] = groups.map(|gid| reader.shown_group(gid));
+    text += &format!("Gid:\t{gid}\t{effective}\t{saved}\t{fs}\n");
     let descriptors = subject.task.as_ref().and_then(|task| task.files());
     let slots = descriptors.map_or(0, |files| files.descriptors().len().next_multiple_of(64));
     text += &format!("FDSize:\t{slots}\nGroups:\t");
-    c.groups.iter().for_each(|group| text += &format!("{group} "));
+    c.groups.iter().for_each(|group| text += &format!("{} ", reader.shown_group(*group)));
     let (group, session) = (process.group().id(), process.session().id());
     text += &format!("\nNStgid:\t{pid}\nNSpid:\t{tid}\nNSpgid:\t{group}\nNSsid:\t{session}\n");
     text
