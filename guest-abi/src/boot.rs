@@ -7,7 +7,7 @@ use crate::{container::ContainerSpec, device::DeviceDescriptor};
 
 /// Version of this contract. Host and guest must agree exactly; there is no negotiation, because
 /// both are built from one tree.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// What the VMM hands to the sentry, as a [`crate::message`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct BootInfo {
     pub random_seed: [u8; 32],
     /// The devices.
     pub devices: Vec<DeviceDescriptor>,
-    /// The container to start.
+    /// The sandbox's first container.
     pub container: ContainerSpec,
     /// Trace system calls to the log.
     pub strace: bool,

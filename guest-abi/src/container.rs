@@ -21,7 +21,8 @@ pub struct ContainerSpec {
     /// it does not handle do not touch it (pid_namespaces(7)). Without, it is a command that ends as
     /// it would outside.
     pub has_init: bool,
-    /// Whether the first process waits for [`crate::control::HostMessage::Start`].
+    /// Whether the first process waits for [`crate::control::HostMessage::Start`]; those of further
+    /// containers always do.
     pub waits_for_start: bool,
     /// Most tasks that it may have; any number if absent.
     pub task_limit: Option<u64>,
@@ -41,6 +42,19 @@ pub struct ContainerSpec {
     pub uid_mappings: Vec<IdMapping>,
     /// The same for groups.
     pub gid_mappings: Vec<IdMapping>,
+    /// Namespaces that it has together with the sandbox's first container.
+    pub shared: SharedNamespaces,
+}
+
+/// Namespaces (namespaces(7)) that a further container of a sandbox shares with the first one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedNamespaces {
+    /// Process ids.
+    pub pid: bool,
+    /// System V IPC and POSIX message queues.
+    pub ipc: bool,
+    /// Host and domain name.
+    pub uts: bool,
 }
 
 /// A device node, or a FIFO.

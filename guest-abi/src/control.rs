@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::container::ProcessSpec;
+use crate::container::{ContainerSpec, ProcessSpec};
 
 /// Queues of the control device, by index. Each buffer carries one [`crate::message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,13 @@ pub enum ControlQueue {
 pub const MAX_CONTROL_MESSAGE: usize = 64 * 1024;
 
 /// Names a process that the host started, on the control device. Process ids inside the container
-/// are the sentry's and may be used again; these are the host's and are not.
+/// are the sentry's and may be used again; these are the host's and are not. A container is named by
+/// the number of its first process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessNumber(pub u32);
 
 impl ProcessNumber {
-    /// The container's first process.
+    /// The first process of the sandbox's first container.
     pub const FIRST: Self = Self(0);
 }
 
@@ -33,19 +34,19 @@ impl ProcessNumber {
 pub enum SignalTarget {
     /// One process.
     Process(ProcessNumber),
-    /// The foreground process group of the container's terminal; without one, all that belong to
+    /// The foreground process group of the first container's terminal; without one, all that belong to
     /// the first process's group.
     Foreground,
-    /// Every process of the container.
-    All,
+    /// Every process of this container.
+    All(ProcessNumber),
 }
 
 /// A message from the host to the sentry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "each exists for a moment, and there are few")]
 pub enum HostMessage {
-    /// Let the prepared container run ([`crate::container::ContainerSpec::waits_for_start`]).
-    Start,
+    /// Let this prepared container run ([`crate::container::ContainerSpec::waits_for_start`]).
+    Start(ProcessNumber),
     /// Send a signal.
     Signal {
         /// Linux signal number, 1 to 64.
@@ -62,10 +63,23 @@ pub enum HostMessage {
         /// Columns.
         columns: u16,
     },
-    /// Start another process in the container.
+    /// Make another container beside the first; answered by [`SentryMessage::Created`] or
+    /// [`SentryMessage::ExecuteFailed`]. Its first process then is like one of [`Self::Execute`]. Its
+    /// file-system devices are free for others after [`SentryMessage::ExecutedExited`].
+    CreateContainer {
+        /// Its number, not used before.
+        number: ProcessNumber,
+        /// The console of its first process, as that of [`Self::Execute`].
+        console: u16,
+        /// What it is.
+        container: ContainerSpec,
+    },
+    /// Start another process in a container.
     Execute {
         /// Its number, not used before.
         number: ProcessNumber,
+        /// The container.
+        container: ProcessNumber,
         /// Which of the consoles of the [`crate::device::DeviceKind::ExecConsoles`] device carries
         /// its standard streams. The host gives it to no other before
         /// [`SentryMessage::StreamsClosed`] or [`SentryMessage::ExecuteFailed`].
@@ -73,31 +87,39 @@ pub enum HostMessage {
         /// What to start.
         process: ProcessSpec,
     },
-    /// Stop running user code; answered by [`SentryMessage::Paused`].
-    Pause,
+    /// Whoever served the file-system devices of this further container is gone: what is asked of them
+    /// fails from now on.
+    LoseDevices(ProcessNumber),
+    /// Stop running user code of this container; answered by [`SentryMessage::Paused`].
+    Pause(ProcessNumber),
     /// Go on; answered by [`SentryMessage::Resumed`].
-    Resume,
-    /// Let the container have at most so many tasks, or any number.
-    LimitTasks(Option<u64>),
-    /// Answer with [`SentryMessage::Processes`].
-    ListProcesses,
+    Resume(ProcessNumber),
+    /// Let a container have at most so many tasks, or any number.
+    LimitTasks {
+        /// The container.
+        container: ProcessNumber,
+        /// The number.
+        limit: Option<u64>,
+    },
+    /// Answer with [`SentryMessage::Processes`] of this container.
+    ListProcesses(ProcessNumber),
 }
 
 /// A message from the sentry to the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SentryMessage {
-    /// The container is prepared and waits for [`HostMessage::Start`].
-    Created,
-    /// The container's first process is about to execute its first instruction.
-    Started,
-    /// The container could not be started; nothing of it ran.
+    /// This container is prepared and waits for [`HostMessage::Start`].
+    Created(ProcessNumber),
+    /// The first process of this container is about to execute its first instruction.
+    Started(ProcessNumber),
+    /// The first container could not be started; nothing of it ran.
     StartFailed {
         /// What failed, one line, without a final full stop.
         cause: String,
         /// The Linux errno behind it.
         errno: u16,
     },
-    /// The container's first process ended.
+    /// The first container's first process ended, and with it the sandbox.
     Exited {
         /// As `wait(2)` encodes it.
         status: ExitStatus,
@@ -109,7 +131,8 @@ pub enum SentryMessage {
         /// Its process id in the container.
         pid: u32,
     },
-    /// A process that [`HostMessage::Execute`] asked for could not be started.
+    /// A process that [`HostMessage::Execute`] asked for could not be started, or a container that
+    /// [`HostMessage::CreateContainer`] asked for not be made; nothing of it remains.
     ExecuteFailed {
         /// Which.
         number: ProcessNumber,
@@ -119,7 +142,8 @@ pub enum SentryMessage {
         errno: u16,
     },
     /// A process that [`HostMessage::Execute`] started has ended, and all it wrote is with the host.
-    /// Others may still have its streams.
+    /// Others may still have its streams. For the first process of a container this says that all
+    /// processes of the container have ended, and that all its files are written.
     ExecutedExited {
         /// Which.
         number: ProcessNumber,
@@ -131,12 +155,17 @@ pub enum SentryMessage {
         /// Which.
         number: ProcessNumber,
     },
-    /// No user code runs.
-    Paused,
-    /// User code runs again.
-    Resumed,
-    /// The processes of the container, the oldest first; as many as fit into a message.
-    Processes(Vec<ProcessEntry>),
+    /// No user code of this container runs.
+    Paused(ProcessNumber),
+    /// User code of this container runs again.
+    Resumed(ProcessNumber),
+    /// The processes of a container.
+    Processes {
+        /// The container.
+        container: ProcessNumber,
+        /// The oldest first; as many as fit into a message.
+        list: Vec<ProcessEntry>,
+    },
     /// A line for the log.
     Log {
         /// How much it matters.

@@ -24,7 +24,7 @@ use serde::{Serialize, de::DeserializeOwned};
 pub const MAX_MESSAGE: usize = 96 << 10;
 
 /// Most descriptors of one message.
-const MAX_DESCRIPTORS: usize = 5;
+const MAX_DESCRIPTORS: usize = 6;
 
 /// One end.
 #[derive(Debug)]
@@ -54,7 +54,19 @@ impl Channel {
     /// # Errors
     /// `EAGAIN` if the peer has too much unread already; as [`Self::send`].
     pub fn try_send(&self, body: &impl Serialize) -> Result<(), Errno> {
-        self.send_with(body, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+        self.try_send_with(body, &[])
+    }
+
+    /// The same with `descriptors`.
+    ///
+    /// # Errors
+    /// As [`Self::try_send`].
+    pub fn try_send_with(
+        &self,
+        body: &impl Serialize,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Errno> {
+        self.send_with(body, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
     }
 
     fn send_with(

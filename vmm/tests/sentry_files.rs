@@ -83,7 +83,9 @@ where
     let (sender, receiver) = channel();
     let mounting = kernel.clone();
     kernel.scheduler.spawn(Box::pin(async move {
-        let files = GoferFileSystem::mount(&mounting, 0, policy, read_only).await.unwrap();
+        let container = mounting.containers.sandbox.clone();
+        let owner = (&mounting, &*container);
+        let files = GoferFileSystem::mount(owner, 0, policy, read_only).await.unwrap();
         let outcome = work(Tree { kernel: mounting.clone(), files: files.clone() }).await;
         files.sync().await.unwrap();
         drop(files);

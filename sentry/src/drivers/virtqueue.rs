@@ -147,6 +147,19 @@ impl Virtqueue {
         self.broken.load(Ordering::Relaxed)
     }
 
+    /// Ends its use: requests under way fail, and the rings are touched no more. The device must not
+    /// serve them any more.
+    pub fn close(&self) {
+        let mut finished = SmallVec::<[Finished; 8]>::new();
+        {
+            let mut slots = self.slots.lock();
+            self.broken.store(true, Ordering::Relaxed);
+            slots.fail_all(&mut finished);
+        }
+        finished.into_iter().filter_map(Finished::waker).for_each(Waker::wake);
+        self.space.wake(PollEvents::OUT);
+    }
+
     /// Writes the descriptors of a chain and makes it available; returns its head.
     fn publish(&self, segments: &[Segment], chain: Chain) -> Result<u16, SubmitError> {
         let mut slots = self.slots.lock();

@@ -8,7 +8,7 @@ use super::dev::{PTMX, open_device};
 use crate::{
     errno::{Errno, Result},
     kernel::Kernel,
-    tty::SLAVE_MAJOR,
+    tty::{PtyTable, SLAVE_MAJOR},
     vfs::{
         AttributeChange, Attributes, Caching, Caller, DeviceNumber, DirectoryEntry, File, FileKind,
         FileSystem, Inode, OpenFlags, Statistics, Timestamp,
@@ -23,7 +23,7 @@ const ROOT_INODE: u64 = 1;
 const PTMX_INODE: u64 = 2;
 const FIRST_SLAVE: u64 = 3;
 
-/// The file system. All its instances show the same pseudo-terminals, those of the sandbox.
+/// The file system. All its instances in a container show the same pseudo-terminals.
 struct DevPts {
     root: Arc<Root>,
 }
@@ -31,6 +31,7 @@ struct DevPts {
 #[derive(Clone)]
 struct Root {
     kernel: Arc<Kernel>,
+    ptys: Arc<PtyTable>,
     device: DeviceNumber,
 }
 
@@ -40,10 +41,10 @@ struct Node {
     number: DeviceNumber,
 }
 
-/// A devpts file system of `kernel`.
-pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
+/// A devpts file system that shows `ptys`.
+pub fn new(kernel: &Arc<Kernel>, ptys: &Arc<PtyTable>) -> Arc<dyn FileSystem> {
     let device = kernel.vfs.allocate_device();
-    Arc::new(DevPts { root: Arc::new(Root { kernel: kernel.clone(), device }) })
+    Arc::new(DevPts { root: Arc::new(Root { kernel: kernel.clone(), ptys: ptys.clone(), device }) })
 }
 
 #[async_trait]
@@ -104,7 +105,7 @@ impl Inode for Root {
         } else {
             let name = core::str::from_utf8(name).map_err(|_| Errno::ENOENT)?;
             let minor: u32 = name.parse().map_err(|_| Errno::ENOENT)?;
-            let slave = self.kernel.terminals.ptys.node(minor);
+            let slave = self.ptys.node(minor);
             // Only the canonical spelling is a name: not "+1" or "01".
             slave.filter(|_| minor.to_string() == name).ok_or(Errno::ENOENT)?;
             DeviceNumber { major: SLAVE_MAJOR, minor }
@@ -131,7 +132,7 @@ impl Inode for Node {
         if self.number == PTMX {
             return Some(plain);
         }
-        let node = self.root.kernel.terminals.ptys.node(minor)?;
+        let node = self.root.ptys.node(minor)?;
         Some(Attributes { permissions: node.permissions, uid: node.uid, gid: node.gid, ..plain })
     }
 
@@ -145,7 +146,7 @@ impl Inode for Node {
 
     async fn set_attributes(&self, change: AttributeChange) -> Result<Attributes> {
         if self.number != PTMX {
-            self.root.kernel.terminals.ptys.change_node(self.number.minor, |node| {
+            self.root.ptys.change_node(self.number.minor, |node| {
                 node.permissions = change.permissions.unwrap_or(node.permissions);
                 node.uid = change.uid.unwrap_or(node.uid);
                 node.gid = change.gid.unwrap_or(node.gid);
@@ -174,7 +175,7 @@ impl File for OpenRoot {
             (1, ROOT_INODE, FileKind::Directory, b"..".to_vec()),
             (2, PTMX_INODE, FileKind::CharacterDevice, b"ptmx".to_vec()),
         ];
-        let slaves = self.0.kernel.terminals.ptys.numbers().into_iter().map(|number| {
+        let slaves = self.0.ptys.numbers().into_iter().map(|number| {
             let inode = FIRST_SLAVE + u64::from(number);
             (inode, inode, FileKind::CharacterDevice, number.to_string().into_bytes())
         });
@@ -195,7 +196,7 @@ mod tests {
     #[test]
     fn masters_make_slaves_appear() {
         let (kernel, _) = kernel();
-        let root = new(&kernel).root();
+        let root = new(&kernel, &kernel.containers.sandbox.terminals.ptys).root();
         let find = |name: &[u8]| poll_once(root.lookup(name)).unwrap();
         let credentials = Credentials { fs_uid: 1000, ..Credentials::default() };
         let caller = Caller { kernel: &kernel, task: None, credentials: &credentials };

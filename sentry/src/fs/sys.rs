@@ -12,7 +12,7 @@ const MAGIC: u64 = 0x6265_6572;
 pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
     let device = kernel.vfs.allocate_device();
     let tree = Tree { kernel: kernel.clone(), device, volatile: false };
-    PseudoFileSystem::new("sysfs", MAGIC, tree, &ROOT)
+    PseudoFileSystem::new("sysfs", MAGIC, tree, ((), &ROOT))
 }
 
 const ROOT: Entry<()> = Entry::directory(

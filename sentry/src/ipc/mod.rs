@@ -16,9 +16,11 @@ pub use undo::SemaphoreUndo;
 
 use alloc::sync::Arc;
 
+use spin::Once;
+
 use crate::kernel::Kernel;
 
-/// All objects.
+/// An IPC namespace: all objects that its processes share.
 #[derive(Default)]
 pub struct Ipc {
     /// Shared memory.
@@ -27,6 +29,8 @@ pub struct Ipc {
     pub semaphores: Registry<SemaphoreSet>,
     /// Message queues.
     pub messages: Registry<MessageQueue>,
+    /// The mount in which POSIX message queues are found; made at first use.
+    pub posix_queues: Once<Arc<crate::vfs::Mount>>,
 }
 
 /// The present as these objects note it: seconds since the epoch.

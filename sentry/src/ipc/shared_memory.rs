@@ -82,12 +82,11 @@ impl Segment {
     pub fn attach(
         self: &Arc<Self>,
         kernel: &Kernel,
-        id: i32,
-        pid: u32,
+        registry: &Arc<Registry<Self>>,
+        (id, pid): (i32, u32),
         flags: OpenFlags,
     ) -> Arc<OpenFile> {
-        let registry = kernel.ipc.segments.clone();
-        let file = Arc::new(Attachment { segment: self.clone(), id, registry });
+        let file = Arc::new(Attachment { segment: self.clone(), id, registry: registry.clone() });
         let open = OpenFile::new(file, Some(self.path.clone()), flags);
         let mut state = self.state.lock();
         state.attachments.retain(|other| other.strong_count() > 0);

@@ -8,7 +8,8 @@ use bitflags::bitflags;
 use spin::mutex::SpinMutex;
 
 use super::{
-    Capabilities, Completion, Credentials, Current, Kernel, OomAdjustment, Process, Resource, Task,
+    Capabilities, Completion, Container, Credentials, Current, Kernel, OomAdjustment, Process,
+    Resource, Task,
     process::NewProcess,
     process_table::Tree,
     run,
@@ -201,8 +202,8 @@ impl Current {
         let exempt = credentials.uid == 0
             || credentials.has(Capabilities::SYS_RESOURCE)
             || credentials.has(Capabilities::SYS_ADMIN);
-        let count = u64::try_from(self.kernel.processes.task_count()).unwrap_or(u64::MAX);
-        let is_over = count >= self.kernel.task_limit() || (count >= limit && !exempt);
+        let count = u64::try_from(self.container().task_count()).unwrap_or(u64::MAX);
+        let is_over = count >= self.container().task_limit() || (count >= limit && !exempt);
         if is_over { Err(Errno::EAGAIN) } else { Ok(()) }
     }
 
@@ -237,7 +238,7 @@ impl Current {
         credentials: Arc<Credentials>,
     ) -> Result<Self> {
         let has = |flag| request.flags.contains(flag);
-        let mut tree = self.kernel.processes.lock();
+        let mut tree = self.processes().lock();
         let tid = tree.allocate_id()?;
         let process = if has(CloneFlags::THREAD) {
             self.process().clone()
@@ -290,6 +291,7 @@ impl Current {
         let sibling = has(CloneFlags::PARENT);
         NewProcess {
             pid,
+            container: self.container().clone(),
             parent: if sibling { process.parent() } else { Some(process.clone()) },
             group: process.group(),
             actions: if has(CloneFlags::SIGHAND) {
@@ -340,6 +342,7 @@ impl Current {
 
 /// What a task is made of that no other task of the container makes.
 pub(super) struct FirstTask {
+    pub container: Arc<Container>,
     pub mm: Arc<Mm>,
     pub files: Arc<FdTable>,
     pub fs: Arc<FsContext>,
@@ -350,18 +353,22 @@ pub(super) struct FirstTask {
     pub call_filters: Option<Arc<Filters>>,
 }
 
-/// Registers process 1, in a session of its own; it does not run yet.
+/// Registers the first process of a container, in a session of its own; it does not run yet. In a pid
+/// namespace of the container's own it is process 1.
 ///
 /// # Errors
-/// EAGAIN if there is a process already.
+/// EAGAIN if there is such a process already, or there are no more process ids.
 pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Current> {
-    let mut tree = kernel.processes.lock();
+    let container = first.container.clone();
+    let mut tree = container.processes.lock();
     let pid = tree.allocate_id()?;
-    if pid != 1 {
+    if pid != 1 && !container.spec.shared.pid {
         return Err(Errno::EAGAIN);
     }
-    let is_init = kernel.boot_info().container.has_init;
-    Ok(register_first(kernel, &mut tree, pid, is_init, first))
+    let is_init = container.spec.has_init && pid == 1;
+    let current = register_first(kernel, &mut tree, pid, is_init, first);
+    container.set_first_process(current.process());
+    Ok(current)
 }
 
 /// Registers a process whose parent is outside the container, in a session of its own; it does not
@@ -370,7 +377,8 @@ pub(super) fn first_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Curre
 /// # Errors
 /// EAGAIN if there are no more process ids.
 pub(super) fn joining_task(kernel: &Arc<Kernel>, first: FirstTask) -> Result<Current> {
-    let mut tree = kernel.processes.lock();
+    let container = first.container.clone();
+    let mut tree = container.processes.lock();
     let pid = tree.allocate_id()?;
     Ok(register_first(kernel, &mut tree, pid, false, first))
 }
@@ -384,6 +392,7 @@ fn register_first(
 ) -> Current {
     let process = Process::new(NewProcess {
         pid,
+        container: first.container,
         parent: None,
         group: tree.create_session(pid),
         actions: Arc::default(),

@@ -74,7 +74,7 @@ impl Current {
         waited.ok_or(Errno::ERESTARTNOINTR)?;
         let (tid, pid) = (self.task.tid(), process.pid());
         if tid != pid {
-            let mut tree = self.kernel.processes.lock();
+            let mut tree = self.processes().lock();
             tree.remove_task(tid);
             self.task.set_tid(pid);
             tree.insert_task(&self.task);

@@ -4,7 +4,8 @@ use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 
 use super::{
-    Current, Kernel, PollEvents, Process, ProcessGroup, StopState, Task, Usage, WaitStatus,
+    Current, Kernel, PollEvents, Process, ProcessGroup, ProcessTable, StopState, Task, Usage,
+    WaitStatus,
     process_table::Tree,
     signal::{ActionFlags, Handler, Signal, SignalInfo, code},
 };
@@ -24,7 +25,7 @@ pub(in crate::kernel) async fn exit(mut current: Current) {
 
 /// Takes `task` out of its process; true if it was the last thread.
 fn leave_process(kernel: &Kernel, task: &Arc<Task>) -> bool {
-    let mut tree = kernel.processes.lock();
+    let mut tree = task.process.table().lock();
     tree.remove_task(task.tid());
     let process = &task.process;
     let now = kernel.platform.monotonic_nanoseconds();
@@ -61,7 +62,7 @@ fn process_exited(kernel: &Arc<Kernel>, process: &Arc<Process>, last_status: Wai
         terminal.leader_exited();
     }
     if process.pid() != 1 {
-        abandon_children(kernel, process);
+        abandon_children(process);
     }
     let status = {
         let mut state = process.state.lock();
@@ -70,17 +71,26 @@ fn process_exited(kernel: &Arc<Kernel>, process: &Arc<Process>, last_status: Wai
         state.status = Some(status);
         status
     };
-    if process.pid() == 1 {
-        kernel.container_ended(status);
+    if kernel.ends_with(process) {
+        kernel.sandbox_ended(status);
+    } else if process.pid() == 1 {
+        end_namespace(process.table());
     }
-    tell_parent(kernel, process);
+    tell_parent(process);
     process.exited.wake(PollEvents::IN);
+}
+
+/// Without its init a pid namespace has no processes (pid_namespaces(7)).
+fn end_namespace(table: &ProcessTable) {
+    for process in table.processes() {
+        process.end(WaitStatus::killed(Signal::KILL, false));
+    }
 }
 
 /// Gives the children of `process` to the nearest ancestor that wants orphans
 /// (PR_SET_CHILD_SUBREAPER), else to the first process.
-fn abandon_children(kernel: &Arc<Kernel>, process: &Arc<Process>) {
-    let mut tree = kernel.processes.lock();
+fn abandon_children(process: &Arc<Process>) {
+    let mut tree = process.table().lock();
     let children = process.children();
     let Some(adopter) = adopter(&tree, process) else { return };
     let mut groups: Vec<Arc<ProcessGroup>> = Vec::new();
@@ -103,7 +113,7 @@ fn abandon_children(kernel: &Arc<Kernel>, process: &Arc<Process>) {
             child.send(SignalInfo::from_process(signal, code::SI_USER, process.pid(), 0));
         }
         if child.exit_status().is_some() {
-            tell_parent(kernel, child);
+            tell_parent(child);
         }
     }
     groups.iter().for_each(|group| continue_if_orphaned(group));
@@ -138,10 +148,10 @@ fn adopter(tree: &Tree, process: &Arc<Process>) -> Option<Arc<Process>> {
 
 /// Sends the exit signal to the parent and wakes its waiters. A parent that ignores SIGCHLD never
 /// sees a zombie (sigaction(2), SA_NOCLDWAIT), nor does a parent outside the container.
-fn tell_parent(kernel: &Kernel, process: &Arc<Process>) {
+fn tell_parent(process: &Arc<Process>) {
     let Some(parent) = process.parent() else {
         if process.pid() != 1 {
-            kernel.processes.lock().remove_process(process);
+            process.table().lock().remove_process(process);
         }
         return;
     };
@@ -155,7 +165,7 @@ fn tell_parent(kernel: &Kernel, process: &Arc<Process>) {
     };
     let reap = signal == Some(Signal::CHLD) && no_zombie;
     if reap {
-        kernel.processes.lock().remove_process(process);
+        process.table().lock().remove_process(process);
     }
     if let Some(signal) = signal
         && !(ignored && signal == Signal::CHLD)

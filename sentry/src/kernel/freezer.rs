@@ -5,7 +5,7 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Kernel, PollEvents, WaitQueue};
+use super::{Container, Kernel, PollEvents, WaitQueue};
 
 /// Whether user code may run.
 #[derive(Default)]
@@ -20,6 +20,12 @@ impl Freezer {
         self.frozen.load(Ordering::SeqCst)
     }
 
+    /// Lets user code run again.
+    pub fn thaw(&self) {
+        self.frozen.store(false, Ordering::SeqCst);
+        self.waiting.wake(PollEvents::IN);
+    }
+
     /// Waits until user code may run; at once if it may now.
     pub async fn thawed(&self) {
         if self.is_frozen() {
@@ -30,15 +36,9 @@ impl Freezer {
 }
 
 impl Kernel {
-    /// Lets no task enter user code any more, and makes those that run it leave.
-    pub fn freeze(&self) {
-        self.freezer.frozen.store(true, Ordering::SeqCst);
+    /// Lets no task of `container` enter user code any more, and makes those that run it leave.
+    pub fn freeze(&self, container: &Container) {
+        container.freezer.frozen.store(true, Ordering::SeqCst);
         self.scheduler.interrupt_all();
-    }
-
-    /// Lets user code run again.
-    pub fn thaw(&self) {
-        self.freezer.frozen.store(false, Ordering::SeqCst);
-        self.freezer.waiting.wake(PollEvents::IN);
     }
 }

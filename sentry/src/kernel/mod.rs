@@ -5,6 +5,7 @@ mod boot;
 mod call_filter;
 mod clone;
 mod completion;
+mod container;
 mod credentials;
 mod exec;
 mod executor;
@@ -42,6 +43,7 @@ pub use accounting::{Accounting, IoCounts, Usage};
 pub use boot::{JoinedProcesses, StartFailure, boot};
 pub use clone::{CloneFlags, CloneRequest};
 pub use completion::Completion;
+pub use container::{Container, Containers};
 pub use credentials::{
     Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
 };
@@ -82,7 +84,6 @@ use crate::{
     loader::Vdso,
     memory::{Frame, FrameAllocator, PAGE_SIZE},
     platform::PlatformRef,
-    vfs::Namespace,
 };
 
 /// Inode number of the first namespace that a program makes: beyond those of the container's own.
@@ -108,45 +109,29 @@ pub struct Kernel {
     pub fifos: crate::fs::pipe::Fifos,
     /// Names of unix sockets, and descriptors in flight.
     pub unix_sockets: Arc<crate::net::unix::UnixSockets>,
-    /// The mount in which POSIX message queues are found; made at first use.
-    pub message_queues: Once<Arc<crate::vfs::Mount>>,
     /// Its ids inside and outside.
     pub ids: IdMaps,
     namespace_numbers: AtomicU64,
     /// Settings of the container's namespaces.
     pub settings: Settings,
-    /// System V IPC.
-    pub ipc: crate::ipc::Ipc,
-    /// Terminals.
-    pub terminals: crate::tty::Terminals,
-    /// Tasks and processes.
-    pub processes: ProcessTable,
+    /// The containers, and with them all processes.
+    pub containers: Containers,
     /// System calls that were asked for in vain.
     pub unknown_calls: UnknownCalls,
     /// System calls that filters wanted to be seen in the log.
     pub judged_calls: UnknownCalls,
-    /// Filters of the system calls of processes that no process of the container forks.
-    pub call_filters: Once<Arc<crate::seccomp::Filters>>,
     /// The container's standard streams, once attached.
     pub console: Once<Arc<Console>>,
     /// The way to the host, once attached.
     pub control: Once<Arc<Control>>,
-    /// The mounts of the container, once made.
-    pub mounts: Once<Arc<Namespace>>,
     /// Tasks that wait on words of memory.
     pub futexes: FutexTable,
     /// The shared object that reads clocks in user mode.
     pub vdso: Vdso,
     /// The random generator.
     pub random: Random,
-    /// Host and domain name.
-    pub uts: RwLock<UtsNames>,
-    /// Whether the container is paused.
-    pub freezer: Freezer,
-    /// Processes that the host started in the container.
+    /// Processes that the host started, but for the first one.
     pub joined: JoinedProcesses,
-    /// Most tasks there may be; `u64::MAX` for any number.
-    task_limit: AtomicU64,
     boot_info: BootInfo,
     halted: AtomicBool,
 }
@@ -163,10 +148,6 @@ impl Kernel {
     /// task yet.
     pub fn new(platform: PlatformRef, boot_info: BootInfo) -> Arc<Self> {
         let container = &boot_info.container;
-        let uts = UtsNames {
-            host: container.hostname.as_bytes().to_vec(),
-            domain: container.domainname.as_bytes().to_vec(),
-        };
         let first_free = boot_info.ram_free_start.div_ceil(PAGE_SIZE as u64) * PAGE_SIZE as u64;
         let first_free = Frame::containing(first_free).unwrap_or(Frame(0));
         Arc::new(Self {
@@ -179,26 +160,18 @@ impl Kernel {
             vfs: crate::vfs::Vfs::default(),
             fifos: crate::fs::pipe::Fifos::default(),
             unix_sockets: Arc::default(),
-            message_queues: Once::new(),
             ids: IdMaps::new(container),
             namespace_numbers: AtomicU64::new(FIRST_NAMESPACE_NUMBER),
             settings: Settings::default(),
-            ipc: crate::ipc::Ipc::default(),
-            terminals: crate::tty::Terminals::default(),
-            processes: ProcessTable::default(),
+            containers: Containers::new(Container::sandbox(container)),
             unknown_calls: UnknownCalls::default(),
             judged_calls: UnknownCalls::default(),
-            call_filters: Once::new(),
             console: Once::new(),
             control: Once::new(),
-            mounts: Once::new(),
             futexes: FutexTable::default(),
             vdso: Vdso::default(),
             random: Random::new(boot_info.random_seed),
-            uts: RwLock::new(uts),
-            freezer: Freezer::default(),
             joined: JoinedProcesses::default(),
-            task_limit: AtomicU64::new(boot_info.container.task_limit.unwrap_or(u64::MAX)),
             boot_info,
             halted: AtomicBool::new(false),
         })
@@ -207,16 +180,6 @@ impl Kernel {
     /// What the host said at start.
     pub const fn boot_info(&self) -> &BootInfo {
         &self.boot_info
-    }
-
-    /// Most tasks that the container may have (pids.max of a control group).
-    pub fn task_limit(&self) -> u64 {
-        self.task_limit.load(Ordering::Relaxed)
-    }
-
-    /// Changes it; tasks that are there stay.
-    pub fn set_task_limit(&self, limit: Option<u64>) {
-        self.task_limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The inode number of a new namespace.

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Limit, Limits, OomAdjustment, PollEvents, ProcessGroup, ProcessTimers, Resource, Session, Task,
-    Usage, WaitQueue,
+    Container, Limit, Limits, OomAdjustment, PollEvents, ProcessGroup, ProcessTable, ProcessTimers,
+    Resource, Session, Task, Usage, WaitQueue,
     signal::{PendingSignals, Signal, SignalActions, SignalSet},
 };
 use crate::{loader::StringRanges, vfs::Path};
@@ -101,6 +101,7 @@ pub(super) struct Family {
 /// What a new process starts with.
 pub(super) struct NewProcess {
     pub pid: u32,
+    pub container: Arc<Container>,
     pub parent: Option<Arc<Process>>,
     pub group: Arc<ProcessGroup>,
     pub actions: Arc<SpinMutex<SignalActions>>,
@@ -123,6 +124,7 @@ pub(super) struct NewProcess {
 /// of the other locks is a leaf.
 pub struct Process {
     pid: u32,
+    container: Arc<Container>,
     pub(super) state: SpinMutex<ProcessState>,
     pub(super) family: SpinMutex<Family>,
     actions: SpinMutex<Arc<SpinMutex<SignalActions>>>,
@@ -170,6 +172,7 @@ impl Process {
         let parent = new.parent.as_ref().map_or_else(Weak::new, Arc::downgrade);
         Arc::new(Self {
             pid: new.pid,
+            container: new.container,
             state: SpinMutex::new(ProcessState::default()),
             family: SpinMutex::new(Family { parent, children: Vec::new(), group: new.group }),
             actions: SpinMutex::new(new.actions),
@@ -199,9 +202,19 @@ impl Process {
         })
     }
 
-    /// Its id.
+    /// Its id in its pid namespace.
     pub const fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The container it belongs to.
+    pub const fn container(&self) -> &Arc<Container> {
+        &self.container
+    }
+
+    /// The processes of its pid namespace.
+    pub fn table(&self) -> &ProcessTable {
+        &self.container.processes
     }
 
     /// Its parent; `None` for the first process, and for the others while they are reaped.
@@ -355,6 +368,12 @@ impl Process {
     /// Whether it is stopped by a signal.
     pub fn stop_state(&self) -> StopState {
         self.state.lock().stop
+    }
+
+    /// Whether it has ended or is about to.
+    pub fn is_ending(&self) -> bool {
+        let state = self.state.lock();
+        state.ending.is_some() || state.status.is_some()
     }
 
     /// How it ended, once its last thread has exited.

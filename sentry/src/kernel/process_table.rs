@@ -1,4 +1,8 @@
-//! All tasks, processes, groups and sessions by id, and how processes are related.
+//! All tasks, processes, groups and sessions of a pid namespace by id, and how processes are related.
+//!
+//! Each pid namespace has a table of its own (pid_namespaces(7)): an id is looked up where the caller
+//! is, so that none of another namespace is ever found. No namespace is inside another: the one that
+//! all are inside of is the host's.
 //!
 //! One lock covers everything that relates processes to each other, so that fork, exit, wait and
 //! setpgid see a consistent tree. It comes before every lock of a process or task.
@@ -20,7 +24,7 @@ pub const PID_LIMIT: u32 = 1 << 22;
 
 type ById<T> = HashMap<u32, T, FxBuildHasher>;
 
-/// The process table.
+/// The processes of a pid namespace.
 #[derive(Default)]
 pub struct ProcessTable {
     tree: SpinMutex<Tree>,
@@ -74,6 +78,14 @@ impl ProcessTable {
         self.tree.lock().last_id
     }
 
+    /// Forgets all processes: none of them is ever looked for again.
+    pub(super) fn clear(&self) {
+        let mut tree = self.tree.lock();
+        let forgotten = (core::mem::take(&mut tree.tasks), core::mem::take(&mut tree.processes));
+        drop(tree);
+        drop(forgotten);
+    }
+
     /// Locks the tree for a change of several relations.
     pub(super) fn lock(&self) -> SpinMutexGuard<'_, Tree> {
         self.tree.lock()
@@ -104,11 +116,14 @@ impl Tree {
     /// Registers a task under its id.
     pub fn insert_task(&mut self, task: &Arc<Task>) {
         self.tasks.insert(task.tid(), task.clone());
+        task.process.container().task_added();
     }
 
     /// Forgets a task.
     pub fn remove_task(&mut self, tid: u32) -> Option<Arc<Task>> {
-        self.tasks.remove(&tid)
+        let task = self.tasks.remove(&tid)?;
+        task.process.container().task_removed();
+        Some(task)
     }
 
     /// Registers a process as a child of its parent and a member of its group.

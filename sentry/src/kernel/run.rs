@@ -163,7 +163,7 @@ impl Current {
     /// The executor was interrupted or the time slice is over: lets timers, drivers and other
     /// tasks go first, and moves to an idle executor if there is one and others wait here.
     async fn give_way(&mut self) {
-        self.kernel.freezer.thawed().await;
+        self.container().freezer.thawed().await;
         executor::poll_events(&self.kernel);
         let executor = self.task.runnable.executor();
         if !self.kernel.scheduler.has_others(executor) {
@@ -194,7 +194,7 @@ fn must_stay(
     executor: ExecutorId,
     slice_end: &mut Option<u64>,
 ) -> bool {
-    if task.has_deliverable_signal() || kernel.freezer.is_frozen() {
+    if task.has_deliverable_signal() || task.process.container().freezer.is_frozen() {
         return true;
     }
     if !kernel.scheduler.has_others(executor) {

@@ -119,7 +119,7 @@ impl Current {
     pub fn set_process_group(&self, process: &Arc<Process>, id: u32) -> Result<()> {
         let own = self.process();
         let id = if id == 0 { process.pid() } else { id };
-        let mut tree = self.kernel.processes.lock();
+        let mut tree = self.processes().lock();
         if !Arc::ptr_eq(process, own) {
             let is_child = process.parent().is_some_and(|parent| Arc::ptr_eq(&parent, own));
             if !is_child {
@@ -154,7 +154,7 @@ impl Current {
     /// EPERM if it leads a group already.
     pub fn create_session(&self) -> Result<u32> {
         let process = self.process();
-        let mut tree = self.kernel.processes.lock();
+        let mut tree = self.processes().lock();
         if tree.group(process.pid()).is_some() {
             return Err(Errno::EPERM);
         }

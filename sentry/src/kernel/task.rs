@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Accounting, Completion, Credentials, Deadline, Kernel, Process, Runnable, SchedulingPolicy,
-    WaitReason, WaitStatus,
+    Accounting, Completion, Container, Credentials, Deadline, Kernel, Process, ProcessTable,
+    Runnable, SchedulingPolicy, WaitReason, WaitStatus,
     signal::{AlternateStack, FaultRecord, PendingSignals, SignalSet},
 };
 use crate::{
@@ -244,6 +244,16 @@ impl Current {
     /// Its process.
     pub fn process(&self) -> &Arc<Process> {
         &self.task.process
+    }
+
+    /// The container it belongs to.
+    pub fn container(&self) -> &Arc<Container> {
+        self.process().container()
+    }
+
+    /// The processes of its pid namespace.
+    pub fn processes(&self) -> &ProcessTable {
+        self.process().table()
     }
 
     /// Its credentials.

@@ -6,10 +6,14 @@
 use alloc::{boxed::Box, sync::Arc, vec, vec::Vec};
 use core::future::Future;
 
+use guest_abi::{
+    container::{ContainerSpec, SharedNamespaces},
+    control::ProcessNumber,
+};
 use spin::mutex::SpinMutex;
 
 use super::{
-    Credentials, Kernel, Limits, WaitStatus,
+    Container, Credentials, Kernel, Limits, WaitStatus,
     clone::{self, FirstTask},
     run, run_executor,
     signal::Signal,
@@ -20,7 +24,7 @@ use crate::{
         tmpfs::{Options, Tmpfs},
     },
     mm::{MapRequest, MapSource, Mm, UserAddress},
-    platform::{ExecutorId, Protection, Registers, Trap, UserContext},
+    platform::{ExecutorId, Protection, Registers, Trap, UserContext, mock::MockPlatform},
     vfs::{FdTable, FsContext, Mount, MountFlags, Namespace},
 };
 
@@ -31,6 +35,7 @@ const EXIT: u64 = 60;
 const WAIT4: u64 = 61;
 const KILL: u64 = 62;
 const SIGACTION: u64 = 13;
+const GETPID: u64 = 39;
 const GETPPID: u64 = 110;
 const FUTEX: u64 = 202;
 const EXIT_GROUP: u64 = 231;
@@ -74,6 +79,14 @@ fn unless_child(child: u64, number: u64, arguments: [u64; 3], at_child: Call) ->
 /// Runs `script` as the first process; answers its status, and the time it ended.
 fn run_script(script: Vec<Step>) -> (WaitStatus, u64) {
     let (kernel, platform) = testing::kernel();
+    set_script(&platform, script);
+    run::start(first_task(&kernel));
+    run_executor(&kernel, ExecutorId(0));
+    let status = kernel.containers.sandbox.first_process().unwrap().exit_status().unwrap();
+    (status, kernel.platform.monotonic_nanoseconds())
+}
+
+fn set_script(platform: &MockPlatform, script: Vec<Step>) {
     platform.set_user_code(Box::new(move |_, context| {
         let registers = &mut context.registers;
         let step = &script[usize::try_from(registers.rip / 2).unwrap()];
@@ -83,13 +96,13 @@ fn run_script(script: Vec<Step>) -> (WaitStatus, u64) {
         (registers.rdi, registers.rsi, registers.rdx, registers.r10) = (rdi, rsi, rdx, 0);
         Trap::Syscall
     }));
-    run::start(first_task(&kernel));
-    run_executor(&kernel, ExecutorId(0));
-    let status = kernel.processes.init().unwrap().exit_status().unwrap();
-    (status, kernel.platform.monotonic_nanoseconds())
 }
 
 fn first_task(kernel: &Arc<Kernel>) -> super::Current {
+    first_task_of(kernel, &kernel.containers.sandbox)
+}
+
+fn first_task_of(kernel: &Arc<Kernel>, container: &Arc<Container>) -> super::Current {
     let tmpfs = Tmpfs::new(kernel, Options::default());
     let flags = MountFlags::empty();
     let namespace = Namespace::new(Mount::new(tmpfs, &kernel.vfs.dentries, "tmpfs", flags));
@@ -97,6 +110,7 @@ fn first_task(kernel: &Arc<Kernel>) -> super::Current {
     let protection = Protection::READ | Protection::WRITE;
     mm.map(MapRequest::new(4096, protection, MapSource::Anonymous).fixed(DATA)).unwrap();
     let first = FirstTask {
+        container: container.clone(),
         mm,
         files: FdTable::new(),
         fs: FsContext::new(namespace, 0),
@@ -195,4 +209,56 @@ fn a_bad_action_is_refused() {
     let script = vec![call(SIGACTION, [9, DATA, 0]), note(&seen, EXIT, [0; 3])];
     run_script(script);
     assert_eq!(*seen.lock(), [-22]);
+}
+
+/// Runs the sandbox's first process, which sleeps a second and looks for process 2, and that of a
+/// further container, which makes one and exits; answers what both have seen, and the container.
+fn run_two_containers(spec: ContainerSpec) -> (Vec<i64>, Arc<Container>) {
+    const FURTHER: u64 = 3;
+    let (kernel, platform) = testing::kernel();
+    let seen = Seen::default();
+    let script = vec![
+        call(NANOSLEEP, [DATA, 0, 0]),
+        call(KILL, [2, 0, 0]),
+        note(&seen, EXIT_GROUP, [0, 0, 0]),
+        call(CLONE, [u64::from(Signal::CHLD.number()), 0, 0]),
+        unless_child(6, GETPID, [0; 3], (PAUSE, [0; 3])),
+        note(&seen, EXIT_GROUP, [5, 0, 0]),
+        call(EXIT, [0, 0, 0]),
+    ];
+    set_script(&platform, script);
+    let sandbox = first_task(&kernel);
+    with_data(&sandbox, &[1, 0]);
+    let container = Container::beside(&kernel.containers.sandbox, ProcessNumber(1), spec);
+    kernel.containers.add(&container);
+    let mut further = first_task_of(&kernel, &container);
+    further.context.registers.rip = 2 * FURTHER;
+    run::start(sandbox);
+    run::start(further);
+    run_executor(&kernel, ExecutorId(0));
+    let seen = seen.lock().clone();
+    (seen, container)
+}
+
+#[test]
+fn a_container_has_a_pid_namespace_that_ends_with_its_init() {
+    let spec = ContainerSpec { has_init: true, ..ContainerSpec::default() };
+    let (seen, container) = run_two_containers(spec);
+    // It is process 1 for itself, and nobody else finds its process 2 (ESRCH).
+    assert_eq!(seen, [1, -3]);
+    assert!(container.has_ended());
+    let child = container.processes.process(2).unwrap();
+    assert_eq!(child.exit_status(), Some(WaitStatus::killed(Signal::KILL, false)));
+}
+
+#[test]
+fn a_shared_pid_namespace_shows_the_processes_of_both_containers() {
+    let shared = SharedNamespaces { pid: true, ..SharedNamespaces::default() };
+    let spec = ContainerSpec { shared, has_init: true, ..ContainerSpec::default() };
+    let (seen, container) = run_two_containers(spec);
+    // Process 1 is the other's; process 2 has ended, its child 3 has not.
+    assert_eq!(seen, [2, -3]);
+    let members: Vec<u32> = container.members().iter().map(|process| process.pid()).collect();
+    assert_eq!(members, [3]);
+    assert_eq!(container.task_count(), 1);
 }

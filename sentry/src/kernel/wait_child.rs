@@ -108,7 +108,7 @@ impl Current {
     }
 
     fn look_for_event(&self, target: &WaitTarget, options: WaitOptions) -> Found {
-        let mut tree = self.kernel.processes.lock();
+        let mut tree = self.processes().lock();
         let mut any = false;
         for child in self.process().children() {
             if !target.matches(&child, options) {

@@ -2,7 +2,7 @@
 
 use alloc::{boxed::Box, sync::Arc, vec};
 
-use super::{ConsoleNumber, Terminal, WindowSize};
+use super::{ConsoleNumber, PtyTable, Terminal, WindowSize};
 use crate::{
     drivers::Console,
     errno::Result,
@@ -24,17 +24,18 @@ pub struct Attached {
     pub number: u32,
 }
 
-/// Makes `console` a terminal of user `uid`, and starts to move bytes between the two.
+/// Makes `console` a terminal of user `uid` among `ptys`, and starts to move bytes between the two.
 ///
 /// # Errors
 /// ENOSPC if there are too many terminals.
 pub fn attach(
     kernel: &Arc<Kernel>,
+    ptys: &Arc<PtyTable>,
     console: &Arc<Console>,
     window: WindowSize,
     uid: u32,
 ) -> Result<Attached> {
-    let line = kernel.terminals.ptys.add_console(kernel, uid)?;
+    let line = ptys.add_console(kernel, uid)?;
     let (number, terminal) = (line.number(), line.terminal().clone());
     terminal.resize(window);
     kernel.scheduler.spawn(Box::pin(feed(console.clone(), line)));

@@ -151,7 +151,7 @@ async fn open_peer(master: &Master, current: &Current, flags: u64) -> Result<u64
     let credentials = current.credentials();
     let caller =
         Caller { kernel: &current.kernel, task: Some(&current.task), credentials: &credentials };
-    let file = current.kernel.terminals.ptys.open_slave(master.number(), caller, flags)?;
+    let file = current.container().terminals.ptys.open_slave(master.number(), caller, flags)?;
     let root = current.fs.root();
     let context = WalkContext { caller, root: &root, umask: 0 };
     let name = format!("/dev/pts/{}", master.number());

@@ -131,7 +131,7 @@ impl Terminal {
         }
         self.check_foreground(current, Signal::TTOU)?;
         let id = u32::try_from(id).map_err(|_| Errno::EINVAL)?;
-        let group = current.kernel.processes.group(id).ok_or(Errno::ESRCH)?;
+        let group = current.processes().group(id).ok_or(Errno::ESRCH)?;
         if !Arc::ptr_eq(group.session(), &current.process().session()) {
             return Err(Errno::EPERM);
         }
@@ -156,7 +156,9 @@ impl Terminal {
 
     fn leader(&self, session: &Session) -> Option<Arc<Process>> {
         let kernel: Arc<Kernel> = self.kernel.upgrade()?;
-        kernel.processes.process(session.id())
+        kernel.all_processes().into_iter().find(|process| {
+            process.pid() == session.id() && core::ptr::eq(&*process.session(), session)
+        })
     }
 
     fn forget_session(&self) -> Option<Arc<Session>> {

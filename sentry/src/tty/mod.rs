@@ -22,11 +22,11 @@ use alloc::sync::Arc;
 
 use spin::Once;
 
-/// The kernel's terminals.
+/// The terminals of a container.
 #[derive(Default)]
 pub struct Terminals {
     /// Pseudo-terminals.
-    pub ptys: PtyTable,
+    pub ptys: Arc<PtyTable>,
     /// The container's terminal, if it has one.
     pub console: Once<Arc<Terminal>>,
 }

@@ -25,7 +25,7 @@ pub const SLAVE_MAJOR: u32 = 136;
 /// The most pseudo-terminals (NR_UNIX98_PTY_MAX is more; this bounds memory).
 const MAX_PTYS: u32 = 4096;
 
-/// All pseudo-terminals, by number. The lock is a leaf.
+/// The pseudo-terminals of a container, by number. The lock is a leaf.
 #[derive(Default)]
 pub struct PtyTable {
     slaves: SpinMutex<BTreeMap<u32, Slave>>,
@@ -64,7 +64,7 @@ impl PtyTable {
     ///
     /// # Errors
     /// ENOSPC if there are too many.
-    pub fn open_master(&self, caller: Caller<'_>) -> Result<Arc<Master>> {
+    pub fn open_master(self: &Arc<Self>, caller: Caller<'_>) -> Result<Arc<Master>> {
         let mut slaves = self.slaves.lock();
         let number = free_number(&slaves)?;
         let terminal = Terminal::new(caller.kernel, slave_device(number));
@@ -73,7 +73,7 @@ impl PtyTable {
             terminal: terminal.clone(),
             locked: AtomicBool::new(true),
             writing: SpinMutex::new(()),
-            kernel: caller.kernel.clone(),
+            table: self.clone(),
         });
         let node = SlaveNode::of(caller.credentials.fs_uid);
         slaves
@@ -86,13 +86,13 @@ impl PtyTable {
     ///
     /// # Errors
     /// ENOSPC if there are too many.
-    pub fn add_console(&self, kernel: &Arc<Kernel>, uid: u32) -> Result<ConsoleNumber> {
+    pub fn add_console(self: &Arc<Self>, kernel: &Arc<Kernel>, uid: u32) -> Result<ConsoleNumber> {
         let mut slaves = self.slaves.lock();
         let number = free_number(&slaves)?;
         let terminal = Terminal::new(kernel, slave_device(number));
         let node = SlaveNode::of(uid);
         slaves.insert(number, Slave { line: Line::Console, terminal: terminal.clone(), node });
-        Ok(ConsoleNumber { number, terminal, kernel: kernel.clone() })
+        Ok(ConsoleNumber { number, terminal, table: self.clone() })
     }
 
     /// Opens the slave `number` (opening /dev/pts/N).
@@ -161,7 +161,7 @@ fn free_number(slaves: &BTreeMap<u32, Slave>) -> Result<u32> {
 pub struct ConsoleNumber {
     number: u32,
     terminal: Arc<Terminal>,
-    kernel: Arc<Kernel>,
+    table: Arc<PtyTable>,
 }
 
 impl ConsoleNumber {
@@ -178,7 +178,7 @@ impl ConsoleNumber {
 
 impl Drop for ConsoleNumber {
     fn drop(&mut self) {
-        self.kernel.terminals.ptys.remove(self.number);
+        self.table.remove(self.number);
         self.terminal.hang_up();
     }
 }
@@ -190,7 +190,7 @@ pub struct Master {
     locked: AtomicBool,
     /// Serialises writers. Lock order: before the terminal's.
     writing: SpinMutex<()>,
-    kernel: Arc<Kernel>,
+    table: Arc<PtyTable>,
 }
 
 impl Master {
@@ -260,7 +260,7 @@ impl File for Master {
 
 impl Drop for Master {
     fn drop(&mut self) {
-        self.kernel.terminals.ptys.remove(self.number);
+        self.table.remove(self.number);
         self.terminal.hang_up();
     }
 }

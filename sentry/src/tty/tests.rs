@@ -22,8 +22,10 @@ impl Fixture {
         let (kernel, platform) = kernel();
         let credentials = Credentials::kernel();
         let caller = Caller { kernel: &kernel, task: None, credentials: &credentials };
-        let master = kernel.terminals.ptys.open_master(caller).unwrap();
-        let slave = |flags| kernel.terminals.ptys.open_slave(master.number(), caller, flags);
+        let master = kernel.containers.sandbox.terminals.ptys.open_master(caller).unwrap();
+        let slave = |flags| {
+            kernel.containers.sandbox.terminals.ptys.open_slave(master.number(), caller, flags)
+        };
         assert_eq!(slave(OpenFlags::READ_WRITE).err(), Some(Errno::EIO));
         master.set_locked(false);
         let slave = slave(OpenFlags::READ_WRITE).unwrap();
@@ -82,7 +84,7 @@ fn closing_either_end_hangs_up_the_other() {
     assert!(master.poll().contains(PollEvents::HANG_UP));
     drop(master);
     assert!(terminal.is_hung_up());
-    assert!(kernel.terminals.ptys.numbers().is_empty());
+    assert!(kernel.containers.sandbox.terminals.ptys.numbers().is_empty());
 }
 
 #[test]

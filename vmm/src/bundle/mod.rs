@@ -1,6 +1,7 @@
 //! From a bundle's config.json to a launch plan.
 
 mod capabilities;
+mod cri;
 mod devices;
 mod field;
 mod id_mappings;
@@ -15,6 +16,7 @@ mod seccomp;
 mod sysctl;
 mod unsupported;
 
+pub use cri::PodRole;
 pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
 pub use process::convert as process;
@@ -27,14 +29,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use guest_abi::container::ContainerSpec;
+use guest_abi::container::{ContainerSpec, SharedNamespaces};
 use oci_spec::runtime::Spec;
 use rustix::fs::OFlags;
 
 use crate::{
     cgroups::task_limit,
     error::{Failure, Result},
-    sandbox::plan::{LaunchPlan, Trees},
+    sandbox::plan::{LaunchPlan, SPARE_TREES, Trees},
 };
 
 /// Name of the configuration inside a bundle.
@@ -101,6 +103,14 @@ impl Bundle {
         &self.spec
     }
 
+    /// What it is to a pod.
+    ///
+    /// # Errors
+    /// If its annotations contradict themselves.
+    pub fn pod_role(&self) -> Result<PodRole> {
+        cri::pod_role(&self.spec)
+    }
+
     /// What config.json asks for that this sandbox does not do, for the log.
     pub fn ignored(&self) -> Vec<&'static str> {
         ignored::sections(&self.spec)
@@ -112,6 +122,7 @@ impl Bundle {
     /// If a field has no valid meaning, or a host path it names cannot be used.
     pub fn plan(&self, id: String, options: BundleOptions) -> Result<LaunchPlan> {
         unsupported::refuse(&self.spec)?;
+        let role = self.pod_role()?;
         let mut trees = Trees::default();
         let root = root::convert(self.spec.root().as_ref(), &self.directory, options, &mut trees)?;
         let linux = self.spec.linux().as_ref();
@@ -152,8 +163,13 @@ impl Bundle {
                 "linux.gidMappings",
                 linux.and_then(|linux| linux.gid_mappings().as_deref()),
             )?,
+            shared: match role {
+                PodRole::Container(_) => cri::shared_namespaces(&self.spec),
+                PodRole::None | PodRole::Sandbox => SharedNamespaces::default(),
+            },
         };
-        Ok(LaunchPlan { container, trees })
+        let spare_trees = if role == PodRole::Sandbox { SPARE_TREES } else { 0 };
+        Ok(LaunchPlan { container, trees, spare_trees })
     }
 }
 

@@ -90,7 +90,7 @@ pub fn plan(flags: DoFlags) -> Result<LaunchPlan> {
         mounts,
         ..ContainerSpec::default()
     };
-    Ok(LaunchPlan { container, trees })
+    Ok(LaunchPlan { container, trees, spare_trees: 0 })
 }
 
 fn canonical_root(root: &Path) -> Result<PathBuf> {

@@ -10,9 +10,15 @@ use std::{
 
 use oci_spec::runtime::{LinuxMemory, LinuxResources, Spec};
 
-use super::{Launch, namespaces, own_user, start_hooks, state::state_json, write_pid_file};
+use super::{
+    Launch,
+    join::{self, Sandbox},
+    namespaces, own_user, start_hooks,
+    state::state_json,
+    write_pid_file,
+};
 use crate::{
-    bundle::{Bundle, BundleOptions},
+    bundle::{Bundle, BundleOptions, PodRole},
     cgroups::Cgroup,
     channel::Channel,
     console_socket::offer_terminal,
@@ -72,14 +78,24 @@ pub fn create(launch: &Launch<'_>, options: &Options) -> Result<Created> {
     let bundle = Bundle::load(&options.bundle)?;
     let bundle_options = BundleOptions { overlay: options.overlay, waits_for_start: true };
     let mut plan = bundle.plan(options.id.clone(), bundle_options)?;
+    let sandbox = match bundle.pod_role()? {
+        PodRole::Container(id) => Some(join::find(context, &id)?),
+        PodRole::Sandbox | PodRole::None => None,
+    };
+    match &sandbox {
+        None => namespaces::check(bundle.spec())?,
+        Some(sandbox) => {
+            namespaces::check_shared(bundle.spec(), sandbox.record.stand_in.pid)?;
+            join::check(&plan)?;
+        }
+    }
     own_user::map(&mut plan.container);
     for section in bundle.ignored() {
         context.log.information(format_args!("config.json: {section} has no effect"));
     }
     check_terminal(&plan, options)?;
-    namespaces::check(bundle.spec())?;
     let container = context.root.create(&options.id)?;
-    let made = make(launch, options, &bundle, &mut plan, &container);
+    let made = make(launch, options, (&bundle, sandbox.as_ref()), &mut plan, &container);
     match made {
         Ok((record, stand_in, has_callers_terminal)) => {
             Ok(Created { container, record, stand_in: stand_in.into_child(), has_callers_terminal })
@@ -118,7 +134,7 @@ fn check_terminal(plan: &LaunchPlan, options: &Options) -> Result<()> {
 fn make(
     launch: &Launch<'_>,
     options: &Options,
-    bundle: &Bundle,
+    (bundle, sandbox): (&Bundle, Option<&Sandbox>),
     plan: &mut LaunchPlan,
     container: &Container,
 ) -> Result<(Record, StandIn, bool)> {
@@ -128,8 +144,14 @@ fn make(
         process.terminal_size = process.terminal_size.or_else(terminal::size);
     }
     let streams = streams(process.terminal, process.terminal_size, options)?;
+    let place = match sandbox {
+        None => Place::Own,
+        Some(sandbox) => Place::Sandbox(sandbox, join::own_streams(&streams.descriptors)?),
+    };
     let stand_in = stand_in::spawn(Role::Container, &options.id, streams)?;
-    match complete(launch, options, bundle, plan, container, &stand_in) {
+    let completed = complete(launch, options, (bundle, &place), plan, container, &stand_in);
+    drop(place);
+    match completed {
         Ok(record) => Ok((record, stand_in, has_callers_terminal)),
         Err(failure) => {
             stand_in.kill();
@@ -142,11 +164,19 @@ fn make(
     }
 }
 
+/// Where a container is made.
+enum Place<'a> {
+    /// In a sandbox of its own.
+    Own,
+    /// In another container's, with these standard streams.
+    Sandbox(&'a Sandbox, [OwnedFd; 3]),
+}
+
 /// From a stand-in to a container.
 fn complete(
     launch: &Launch<'_>,
     options: &Options,
-    bundle: &Bundle,
+    (bundle, place): (&Bundle, &Place<'_>),
     plan: &LaunchPlan,
     container: &Container,
     stand_in: &StandIn,
@@ -175,8 +205,13 @@ fn complete(
         hooks::run("createRuntime", all.create_runtime().as_ref(), &state)?;
         hooks::run("createContainer", all.create_container().as_ref(), &state)?;
     }
-    namespaces::tell_network(launch, bundle.spec(), stand_in.id());
-    boot(launch, plan, container, stand_in, resources(bundle.spec()))?;
+    match place {
+        Place::Own => {
+            namespaces::tell_network(launch, bundle.spec(), stand_in.id());
+            boot(launch, plan, container, stand_in, resources(bundle.spec()))?;
+        }
+        Place::Sandbox(sandbox, streams) => sandbox.join(plan, container, stand_in, streams)?,
+    }
     record.is_created = true;
     container.write_record(&record)?;
     if let Some(path) = &options.pid_file {

@@ -8,6 +8,7 @@ pub mod events;
 pub mod exec;
 pub mod features;
 pub mod install;
+mod join;
 pub mod kill;
 pub mod list;
 mod namespaces;

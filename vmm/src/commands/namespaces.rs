@@ -46,6 +46,26 @@ fn check_one(namespace: &LinuxNamespace) -> Result<()> {
     ))
 }
 
+/// Checks that the pid namespace to join, if any, is that of the sandbox whose first container is
+/// known as process `sandbox`. Of the others a pod has one each.
+///
+/// # Errors
+/// If it is another one.
+pub fn check_shared(spec: &Spec, sandbox: u32) -> Result<()> {
+    let pid = namespaces(spec).find(|namespace| namespace.typ() == LinuxNamespaceType::Pid);
+    let Some(path) = pid.and_then(|namespace| namespace.path().as_ref()) else { return Ok(()) };
+    if path == Path::new(&format!("/proc/{sandbox}/ns/pid")) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format_args!(
+            "cannot share the pid namespace {}: it is not that of the sandbox's first container",
+            path.display()
+        ),
+        format_args!("name /proc/{sandbox}/ns/pid, or leave out the path"),
+    ))
+}
+
 /// Whether `path` is /proc/PID/ns/net of a process of this program: a stand-in, whose container has
 /// its network inside its sandbox.
 fn is_of_sandbox(path: &Path) -> bool {
@@ -151,6 +171,21 @@ mod tests {
         for path in ["/run/netns/blue", "/proc/1/ns/net", "/proc/0/ns/net", "/"] {
             assert_eq!(checked(&format!(r#"{{"type": "network", "path": "{path}"}}"#)), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_further_container_shares_the_pid_namespace_of_its_sandbox() {
+        let check = |pid: u32| {
+            let path = format!("/proc/{pid}/ns/pid");
+            let spec = format!(
+                r#"{{"ociVersion": "1.0.2", "linux": {{"namespaces":
+                    [{{"type": "pid", "path": "{path}"}}, {{"type": "ipc", "path": "/ipc"}}]}}}}"#
+            );
+            check_shared(&serde_json::from_str(&spec).unwrap(), 7)
+        };
+        assert_eq!(check(7), Ok(()));
+        let text = check(8).unwrap_err().to_string();
+        assert!(text.starts_with("cannot share the pid namespace /proc/8/ns/pid"), "{text}");
     }
 
     #[test]

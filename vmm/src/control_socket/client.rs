@@ -68,6 +68,15 @@ impl Client {
         }
         self.0.receive().map(|(reply, _)| reply)
     }
+
+    /// The same for one that is answered with descriptors.
+    ///
+    /// # Errors
+    /// `ECONNRESET` if the sandbox process ends first.
+    pub fn ask_for_descriptors(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>), Errno> {
+        self.0.send(request, &[])?;
+        self.0.receive()
+    }
 }
 
 fn make_socket(flags: SocketFlags) -> Result<OwnedFd, Errno> {

@@ -1,7 +1,8 @@
 //! The control socket: how commands talk to the sandbox process of a running container.
 //!
 //! A SOCK_SEQPACKET socket in the container's state directory. A client connects, sends one
-//! [`Request`], some with descriptors, and gets one [`Reply`].
+//! [`Request`], some with descriptors, and gets one [`Reply`]. Who makes a further container in the
+//! sandbox asks for its devices first, one request after the other.
 
 mod client;
 
@@ -10,8 +11,9 @@ pub use client::{Client, PROMPT, bind};
 use std::collections::BTreeMap;
 
 use guest_abi::{
-    container::ProcessSpec,
+    container::{ContainerSpec, ProcessSpec},
     control::{ExitStatus, ProcessEntry},
+    device::DeviceDescriptor,
 };
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,12 @@ pub enum Request {
     Pause,
     /// Go on.
     Resume,
+    /// Keep a device for a tree of a container that this connection is going to make.
+    ReserveDevice,
+    /// Make a container in the sandbox, on the devices that were kept for it. Carries six
+    /// descriptors: its standard streams, the life line of its stand-in, its listening control socket
+    /// and the channel of its gofer. Answered when it is ready to start.
+    CreateContainer(ContainerSpec),
     /// Start another process. Carries four descriptors: its standard streams and the life line of
     /// its stand-in.
     Execute(ProcessSpec),
@@ -57,6 +65,13 @@ pub enum Request {
 pub enum Reply {
     /// To [`Request::Phase`].
     Phase(Phase),
+    /// To [`Request::ReserveDevice`]; carries window, kick and call.
+    Device {
+        /// Its place in the device table.
+        index: u16,
+        /// What it is.
+        descriptor: DeviceDescriptor,
+    },
     /// It is done.
     Done,
     /// It cannot be done.

@@ -8,7 +8,7 @@ use std::{
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use guest_abi::{
-    control::{HostMessage, MAX_CONTROL_MESSAGE, SentryMessage},
+    control::{HostMessage, MAX_CONTROL_MESSAGE, ProcessNumber, SentryMessage},
     message,
 };
 
@@ -104,7 +104,7 @@ impl Control {
     }
 
     fn take(&mut self, report: SentryMessage) {
-        if report == SentryMessage::Started {
+        if report == SentryMessage::Started(ProcessNumber::FIRST) {
             self.log.information("the program is loaded and starts");
         }
         match report {
@@ -189,7 +189,8 @@ mod tests {
     #[test]
     fn messages_wait_for_buffers() {
         let (mut driver, _to_host, mut control, _ending) = control();
-        let signal = HostMessage::Signal { number: 15, target: SignalTarget::All };
+        let signal =
+            HostMessage::Signal { number: 15, target: SignalTarget::All(ProcessNumber::FIRST) };
         control.send(signal.clone()).unwrap();
         assert_eq!(driver.used_index(), 0);
         driver.post(b"", 64, 256);
@@ -201,7 +202,7 @@ mod tests {
     fn pending_messages_are_bounded() {
         let (_driver, _to_host, mut control, _ending) = control();
         for _ in 0..10_000 {
-            control.send(HostMessage::ListProcesses).unwrap();
+            control.send(HostMessage::ListProcesses(ProcessNumber::FIRST)).unwrap();
         }
         assert_eq!(control.pending.len(), MAX_PENDING);
     }

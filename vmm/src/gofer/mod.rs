@@ -9,7 +9,9 @@ mod system;
 
 pub use child::main;
 pub use jail::die_with_parent;
-pub use process::{GoferMount, GoferProcess, StartingGofer, spawn, spawn_from};
+pub use process::{
+    GoferMount, GoferProcess, StartingGofer, instruct, spawn, spawn_from, spawn_unasked,
+};
 
 /// The hidden subcommand under which the binary runs [`main`].
 pub const SUBCOMMAND: &str = "gofer";

@@ -1,6 +1,7 @@
 //! The sandbox process's side: starting a gofer and ending it.
 
 use std::{
+    io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::{ffi::OsStrExt, process::CommandExt},
@@ -79,13 +80,37 @@ impl StartingGofer {
     /// # Errors
     /// If a source cannot be served.
     pub fn ready(self) -> Result<GoferProcess> {
-        match self.0.channel.receive::<Response>().map_err(start_failure)?.0 {
-            Response::Ready => Ok(self.0),
-            Response::Failed { cause } => Err(Failure::new(
-                format_args!("cannot serve the container's files: {cause}"),
-                "check the root and the mounts of config.json",
-            )),
-        }
+        await_ready(&self.0.channel)?;
+        Ok(self.0)
+    }
+}
+
+/// Starts a gofer that is told on the other end of `remote` what to serve. It dies with the thread
+/// that calls this, and has none of its streams, which are a container's.
+///
+/// # Errors
+/// If the process cannot be started.
+pub fn spawn_unasked(remote: OwnedFd) -> io::Result<Child> {
+    command(Path::new("/proc/self/exe"), remote).stderr(Stdio::null()).spawn()
+}
+
+/// Tells the gofer at the other end of `channel` what to serve, and waits until it does.
+///
+/// # Errors
+/// If a source cannot be served, or the gofer has ended.
+pub fn instruct(channel: &Channel, mounts: &[GoferMount]) -> Result<()> {
+    // A gofer that failed early has closed its end; its response says why.
+    let _ = send_all(channel, mounts);
+    await_ready(channel)
+}
+
+fn await_ready(channel: &Channel) -> Result<()> {
+    match channel.receive::<Response>().map_err(start_failure)?.0 {
+        Response::Ready => Ok(()),
+        Response::Failed { cause } => Err(Failure::new(
+            format_args!("cannot serve the container's files: {cause}"),
+            "check the root and the mounts of config.json",
+        )),
     }
 }
 
@@ -104,22 +129,27 @@ pub fn spawn(mounts: &[GoferMount]) -> Result<StartingGofer> {
 /// As [`spawn`].
 pub fn spawn_from(executable: &Path, mounts: &[GoferMount]) -> Result<StartingGofer> {
     let (channel, remote) = Channel::pair().map_err(start_failure)?;
+    // The command, which has a copy of the gofer's end that would hide a hang-up, goes at once.
+    let child = command(executable, remote.into()).spawn().map_err(start_failure)?;
+    let process = GoferProcess { child, channel };
+    // A gofer that failed early has closed its end; its response says why.
+    let _ = send_all(&process.channel, mounts);
+    Ok(StartingGofer(process))
+}
+
+/// The command that is a gofer with the channel `remote`.
+fn command(executable: &Path, remote: OwnedFd) -> Command {
     let mut command = Command::new(executable);
     command
         .arg0("sandbox-vmm")
         .arg(SUBCOMMAND)
         .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(remote)))
+        .stdin(Stdio::from(remote))
         .stdout(Stdio::null());
     #[cfg(debug_assertions)]
     command.envs(std::env::vars().filter(|(name, _)| name == crate::seccomp::WITHOUT_VARIABLE));
-    let child = inherit_nothing(&mut command).spawn().map_err(start_failure)?;
-    // The command keeps its copy of the gofer's end, which would hide a hang-up.
-    drop(command);
-    let process = GoferProcess { child, channel };
-    // A gofer that failed early has closed its end; its response says why.
-    let _ = send_all(&process.channel, mounts);
-    Ok(StartingGofer(process))
+    inherit_nothing(&mut command);
+    command
 }
 
 fn send_all(

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
 use guest_abi::device::{DeviceDescriptor, DeviceKind, QueueId};
@@ -37,18 +37,21 @@ pub struct Device {
     call: Doorbell,
 }
 
-/// The devices of a container that shows `trees`, in the order of the device table. The last one
-/// gives processes that are started later their streams, if there can be any.
+/// The devices of a container that shows `trees`, in the order of the device table: after those of
+/// its trees `spare_trees` for further containers. The last one gives processes that are started
+/// later their streams, if there can be any.
 ///
 /// # Errors
 /// If the limit of open files or of memory is reached.
-pub fn create_all(trees: &Trees, can_execute: bool) -> io::Result<Vec<Device>> {
+pub fn create_all(trees: &Trees, spare_trees: u16, can_execute: bool) -> io::Result<Vec<Device>> {
     let streams = |kind, index| Device::create(kind, index, STREAM_QUEUE_SIZE, STREAM_WINDOW_BYTES);
     let mut devices = vec![
         streams(DeviceKind::Console, CONSOLE_DEVICE)?,
         streams(DeviceKind::Control, CONTROL_DEVICE)?,
     ];
-    for (index, _) in trees.devices() {
+    let next = u16::try_from(devices.len() + trees.iter().len()).map_err(io::Error::other)?;
+    let spare = (next..).take(spare_trees.into());
+    for index in trees.devices().map(|(index, _)| index).chain(spare) {
         let (size, bytes) = (FILE_SYSTEM_QUEUE_SIZE, FILE_SYSTEM_WINDOW_BYTES);
         devices.push(Device::create(DeviceKind::FileSystem, index, size, bytes)?);
     }
@@ -71,6 +74,11 @@ impl Device {
             kicks,
             call: Doorbell::new()?,
         })
+    }
+
+    /// Its place in the device table.
+    pub const fn index(&self) -> u16 {
+        self.index
     }
 
     /// The device's side of all its queues.
@@ -104,6 +112,11 @@ impl Device {
             kick: kick.try_clone()?,
             call: self.call.try_clone()?,
         })
+    }
+
+    /// What whoever serves it needs: the window, and what the driver and the device ring.
+    pub fn ends(&self) -> Option<[BorrowedFd<'_>; 3]> {
+        Some([self.window.as_fd(), self.kicks.first()?.as_fd(), self.call.as_fd()])
     }
 
     /// The window as the platform maps it.

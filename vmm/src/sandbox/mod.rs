@@ -16,6 +16,7 @@ mod watch;
 
 use std::{
     io,
+    ops::Range,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
@@ -45,7 +46,7 @@ use devices::Device;
 use event_loop::{Served, Streams};
 use executors::Executors;
 use host::HostParts;
-use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
+use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, FIRST_TREE_DEVICE, LaunchPlan, Trees};
 use settings::Settings;
 use watch::Watched;
 
@@ -106,10 +107,18 @@ struct Sandbox {
     parts: Parts,
     /// Back ends of the console and the control device.
     streams: Streams,
-    /// Queues of the consoles for processes that are started later.
-    exec_queues: Vec<DeviceQueue>,
+    /// What is for processes and containers that are started later.
+    later: Later,
     /// Its parts that must not end before it does.
     watched: Vec<Watched>,
+}
+
+/// Devices whose back ends come later.
+struct Later {
+    /// Queues of the consoles for processes.
+    exec_queues: Vec<DeviceQueue>,
+    /// Devices for the trees of further containers.
+    spare: Vec<Device>,
 }
 
 /// What runs it.
@@ -130,13 +139,15 @@ impl Sandbox {
         can_execute: bool,
     ) -> Result<Self> {
         raise_open_files_limit();
-        let devices = devices::create_all(&plan.trees, can_execute).map_err(cannot_start)?;
+        let devices = devices::create_all(&plan.trees, plan.spare_trees, can_execute)
+            .map_err(cannot_start)?;
         // It gets ready while the jail closes.
         let gofer = start_gofer(&devices, &plan.trees)?;
         let host = HostParts::open(settings.platform)?;
         jail::enter(log);
         let gofer = gofer.ready()?;
         log.information(format_args!("gofer process {} started", gofer.id()));
+        let spare = spare_range(&plan);
         let boot = boot_info(plan, &devices, settings)?;
         let streams =
             serve_streams(&devices, streams, Arc::clone(log), ending).map_err(cannot_start)?;
@@ -153,7 +164,8 @@ impl Sandbox {
         log.information("executors started");
         let watched = watched(&gofer, &executors).map_err(cannot_start)?;
         let parts = Parts { executors, gofer, log: Arc::clone(log) };
-        Ok(Self { parts, streams, exec_queues, watched })
+        let spare = devices.into_iter().skip(spare.start).take(spare.len()).collect();
+        Ok(Self { parts, streams, later: Later { exec_queues, spare }, watched })
     }
 }
 
@@ -175,6 +187,12 @@ impl Parts {
         self.executors.stop();
         drop(self.gofer);
     }
+}
+
+/// Where the spare devices are in the device table.
+fn spare_range(plan: &LaunchPlan) -> Range<usize> {
+    let first = usize::from(FIRST_TREE_DEVICE) + plan.trees.iter().len();
+    first..first + usize::from(plan.spare_trees)
 }
 
 /// Allows this process and the gofer as many open files as the host lets them have: the gofer has

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use guest_abi::container::{CachePolicy, ContainerSpec};
+use guest_abi::container::{CachePolicy, ContainerSpec, MountSource};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -17,6 +17,10 @@ pub const FIRST_TREE_DEVICE: u16 = 2;
 /// Most file trees one container may have: its root and its bind mounts.
 pub const MAX_TREES: usize = 256;
 
+/// File trees that the further containers of a pod may have together. A pod's container has about
+/// eight: its root, a few files of the engine, and its volumes.
+pub const SPARE_TREES: u16 = 64;
+
 /// A sandbox to launch.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LaunchPlan {
@@ -24,6 +28,29 @@ pub struct LaunchPlan {
     pub container: ContainerSpec,
     /// The host trees that its devices serve.
     pub trees: Trees,
+    /// Devices that are kept for the trees of further containers.
+    pub spare_trees: u16,
+}
+
+impl LaunchPlan {
+    /// Has the trees served by the devices with `indices`, in order, instead.
+    ///
+    /// # Errors
+    /// If they are too few.
+    pub fn renumber(&mut self, indices: &[u16]) -> Result<()> {
+        let new = |device: u16| {
+            let place = device.checked_sub(FIRST_TREE_DEVICE).map(usize::from);
+            let index = place.and_then(|place| indices.get(place)).copied();
+            index.ok_or_else(|| Failure::new("a tree without a device", "please report it"))
+        };
+        self.container.root.device = new(self.container.root.device)?;
+        for mount in &mut self.container.mounts {
+            if let MountSource::Device { device, .. } = &mut mount.source {
+                *device = new(*device)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A host directory or file that the gofer serves.
@@ -71,7 +98,26 @@ impl Trees {
 
 #[cfg(test)]
 mod tests {
+    use guest_abi::container::{MountSpec, RootSpec};
+
     use super::*;
+
+    #[test]
+    fn trees_can_be_served_by_other_devices() {
+        let mount = MountSpec {
+            destination: "/data".to_owned(),
+            source: MountSource::Device { device: 3, cache: CachePolicy::Shared },
+            flags: 0,
+        };
+        let root = RootSpec { device: 2, ..RootSpec::default() };
+        let container = ContainerSpec { root, mounts: vec![mount], ..ContainerSpec::default() };
+        let mut plan = LaunchPlan { container, trees: Trees::default(), spare_trees: 0 };
+        plan.renumber(&[40, 17]).unwrap();
+        assert_eq!(plan.container.root.device, 40);
+        let moved = MountSource::Device { device: 17, cache: CachePolicy::Shared };
+        assert_eq!(plan.container.mounts[0].source, moved);
+        assert!(plan.renumber(&[1]).is_err());
+    }
 
     #[test]
     fn device_indices_follow_the_order_and_are_bounded() {

@@ -140,10 +140,10 @@ fn serve(maker: &Channel, life_line: &Channel) -> Result<ExitStatus> {
         maker: duplicate(maker).map_err(cannot_start)?,
         life_line: duplicate(life_line).map_err(cannot_start)?,
     };
-    let Sandbox { mut parts, streams, exec_queues, watched } = sandbox;
+    let Sandbox { mut parts, streams, later, watched } = sandbox;
     let machine = parts.executors.machine();
     parts.begin()?;
-    let end = supervisor::run(connections, streams, exec_queues, watched, machine, &ending);
+    let end = supervisor::run(connections, streams, later, watched, machine, &ending);
     parts.stop();
     match end? {
         End::Exited(status) => Ok(status),

@@ -24,6 +24,7 @@ use crate::{
     channel::Channel,
     error::{Failure, Result},
     file_pages,
+    gofer::spawn_unasked,
     inherit::{enter_network, inherit_only, take_controlling_terminal, take_inherited},
     jail::privileges,
     sandbox::service,
@@ -40,10 +41,16 @@ struct Arguments {
     id: OsString,
 }
 
-/// The connection to the sandbox process, and that process if it is a child.
+/// The connection to the sandbox process, and what of the container is a child.
 struct LifeLine {
     channel: Channel,
-    sandbox: Option<Child>,
+    child: Option<Part>,
+}
+
+/// A part of a container.
+enum Part {
+    Sandbox(Child),
+    Gofer(Child),
 }
 
 /// Runs the stand-in: its arguments are its role, what terminal it has, the number of its channel's
@@ -72,7 +79,11 @@ pub fn main() -> ExitCode {
     // It waits from now on. Without /proc it is larger, and that is all.
     let _ = file_pages::release();
     let status = stand(&line, &signals);
-    end_as(status, line.sandbox)
+    match line.child {
+        Some(Part::Gofer(gofer)) => end_with(status, gofer),
+        Some(Part::Sandbox(sandbox)) => end_as(status, Some(sandbox)),
+        None => end_as(status, None),
+    }
 }
 
 /// It starts nothing any more, and joins nothing. Without, it is as powerful as who started it.
@@ -104,11 +115,12 @@ fn connect(arguments: &Arguments) -> Option<LifeLine> {
     let channel = &arguments.channel;
     if arguments.role == Role::Process {
         let channel = channel.as_fd().try_clone_to_owned().ok()?;
-        return Some(LifeLine { channel: Channel::from(channel), sandbox: None });
+        return Some(LifeLine { channel: Channel::from(channel), child: None });
     }
     loop {
         let (order, descriptors) = channel.receive::<Order>().ok()?;
-        let descriptor = descriptors.into_iter().next();
+        let mut descriptors = descriptors.into_iter();
+        let descriptor = descriptors.next();
         match order {
             Order::Network { join } => {
                 let answer = network(join, descriptor);
@@ -116,6 +128,12 @@ fn connect(arguments: &Arguments) -> Option<LifeLine> {
             }
             Order::StartSandbox => {
                 let started = start_sandbox(descriptor?, &arguments.id);
+                let answer: Answer = started.as_ref().map(|_| ()).map_err(Clone::clone);
+                channel.send(&answer, &[]).ok()?;
+                return started.ok();
+            }
+            Order::JoinSandbox => {
+                let started = start_gofer(descriptor?, descriptors.next()?);
                 let answer: Answer = started.as_ref().map(|_| ()).map_err(Clone::clone);
                 channel.send(&answer, &[]).ok()?;
                 return started.ok();
@@ -154,7 +172,17 @@ fn start_sandbox(channel: OwnedFd, id: &OsString) -> Result<LifeLine> {
         .arg(id);
     let kept = [channel.as_fd(), remote.as_fd()];
     let sandbox = inherit_only(&mut command, &kept).spawn().map_err(failed)?;
-    Ok(LifeLine { channel: line, sandbox: Some(sandbox) })
+    Ok(LifeLine { channel: line, child: Some(Part::Sandbox(sandbox)) })
+}
+
+fn start_gofer(remote: OwnedFd, life_line: OwnedFd) -> Result<LifeLine> {
+    let gofer = spawn_unasked(remote).map_err(|error| {
+        Failure::new(
+            format_args!("cannot start the gofer: {error}"),
+            "check the limits on processes and open files (ulimit -a)",
+        )
+    })?;
+    Ok(LifeLine { channel: Channel::from(life_line), child: Some(Part::Gofer(gofer)) })
 }
 
 /// Lets go of the standard streams: who reads the container's output waits for all copies.
@@ -196,6 +224,14 @@ fn happened(received: signals::Received) -> Option<Happened> {
         _ if received.is_from_terminal => None,
         number => u8::try_from(number).ok().map(Happened::Signal),
     }
+}
+
+/// Ends as the container did, or as a killed one if nobody said; its files are written.
+fn end_with(status: Option<ExitStatus>, mut gofer: Child) -> ExitCode {
+    // Failure means that it has ended already.
+    let _ = gofer.kill();
+    let _ = gofer.wait();
+    end_as(status, None)
 }
 
 /// Ends as the process did, or as the sandbox did if that did not say.

@@ -4,8 +4,8 @@
 //! that process, and its wait status is the container's. The container's processes exist inside the
 //! sandbox only, so each of those two kinds has a stand-in: it passes signals and terminal sizes on
 //! to the sandbox, and ends as the process it stands for does. The stand-in of a container is the
-//! parent of its sandbox process, which does not outlive it (PR_SET_PDEATHSIG), and waits for it, so
-//! that all is gone when it ends. See docs/decisions/oci-life-cycle.md.
+//! parent of its sandbox process, or of its gofer if the sandbox is another container's; that does not
+//! outlive it (PR_SET_PDEATHSIG), and it waits for it, so that all is gone when it ends. See docs/decisions/oci-life-cycle.md.
 
 mod child;
 mod spawn;
@@ -44,6 +44,9 @@ pub enum Order {
     },
     /// Start the sandbox process, with this descriptor as its channel.
     StartSandbox,
+    /// Stand for a container in a sandbox that is there: start its gofer, with the first descriptor as
+    /// its channel; the second is the life line.
+    JoinSandbox,
 }
 
 /// What it answers.

@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     errno::{Errno, Result},
-    kernel::Kernel,
+    kernel::{Container, Kernel},
     vfs::{FileSystem, Inode, Statistics},
 };
 
@@ -47,13 +47,13 @@ pub struct GoferFileSystem {
 }
 
 impl GoferFileSystem {
-    /// Mounts the tree that the device at `device` of the device table serves.
+    /// Mounts the tree that the device at `device` of the device table serves, for `container`.
     ///
     /// # Errors
     /// ENODEV if there is no such device, EINVAL, ENXIO or ENOMEM if its descriptor is of no use,
     /// EPROTO if the server speaks another version, EIO.
     pub async fn mount(
-        kernel: &Arc<Kernel>,
+        (kernel, container): (&Arc<Kernel>, &Container),
         device: u16,
         policy: CachePolicy,
         read_only: bool,
@@ -66,6 +66,7 @@ impl GoferFileSystem {
             .ok_or(Errno::ENODEV)?;
         let connection = Connection::new(&kernel.platform, device, descriptor)?;
         kernel.drivers.write().push(connection.queue().clone());
+        container.add_queue(connection.queue());
         let session = Session::new(
             connection,
             Access { policy, read_only, ids: kernel.ids.clone() },

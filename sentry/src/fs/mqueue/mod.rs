@@ -14,6 +14,7 @@ use spin::mutex::SpinMutex;
 use crate::{
     errno::{Errno, Result},
     io::{Destination, TryResult},
+    ipc::Ipc,
     kernel::{Kernel, PollEvents, WaitQueue, settings},
     vfs::{
         AttributeChange, Attributes, Caching, Caller, DeviceNumber, DirectoryEntry, File, FileKind,
@@ -109,7 +110,7 @@ impl Common {
 }
 
 /// The mount in which mq_open(3) finds names.
-pub fn own_mount(kernel: &Arc<Kernel>) -> Arc<Mount> {
+pub fn own_mount(kernel: &Arc<Kernel>, ipc: &Ipc) -> Arc<Mount> {
     let make = || {
         let device = kernel.vfs.allocate_device();
         let root = NewInode { node: NewNode::Directory, permissions: 0o1777, uid: 0, gid: 0 };
@@ -121,12 +122,12 @@ pub fn own_mount(kernel: &Arc<Kernel>) -> Arc<Mount> {
         let file_system = Arc::new(MessageQueueFileSystem { root: Arc::new(directory) });
         Mount::new(file_system, &kernel.vfs.dentries, "mqueue", MountFlags::empty())
     };
-    kernel.message_queues.call_once(make).clone()
+    ipc.posix_queues.call_once(make).clone()
 }
 
-/// The file system, to be mounted.
-pub fn new(kernel: &Arc<Kernel>) -> Arc<dyn FileSystem> {
-    own_mount(kernel).file_system.clone()
+/// The file system of an IPC namespace, to be mounted.
+pub fn new(kernel: &Arc<Kernel>, ipc: &Ipc) -> Arc<dyn FileSystem> {
+    own_mount(kernel, ipc).file_system.clone()
 }
 
 /// The queue at `path`.

@@ -1,21 +1,21 @@
 //! /proc/sysvipc: one line an object (sysvipc(7), proc_sysvipc(5)).
 
-use alloc::{format, sync::Arc, vec::Vec};
+use alloc::{format, vec::Vec};
 
+use super::Shown;
 use crate::{
     fs::pseudo::Entry,
-    ipc::{Object, Permission},
-    kernel::Kernel,
+    ipc::{Ipc, Object, Permission},
     memory::PAGE_SIZE,
 };
 
 /// The directory.
-pub(super) const DIRECTORY: Entry<()> = Entry::directory(
+pub(super) const DIRECTORY: Entry<Shown> = Entry::directory(
     "sysvipc",
     &[
-        Entry::file("msg", |(), kernel| Ok(messages(kernel))),
-        Entry::file("sem", |(), kernel| Ok(semaphores(kernel))),
-        Entry::file("shm", |(), kernel| Ok(segments(kernel))),
+        Entry::file("msg", |Shown(container), _| Ok(messages(&container.ipc))),
+        Entry::file("sem", |Shown(container), _| Ok(semaphores(&container.ipc))),
+        Entry::file("shm", |Shown(container), _| Ok(segments(&container.ipc))),
     ],
 );
 
@@ -23,12 +23,12 @@ fn permission(object: &impl Object) -> Permission {
     object.permission().lock().clone()
 }
 
-fn messages(kernel: &Arc<Kernel>) -> Vec<u8> {
+fn messages(ipc: &Ipc) -> Vec<u8> {
     let mut text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      \
          stime      rtime      ctime\n"
         .as_bytes()
         .to_vec();
-    for (id, queue) in kernel.ipc.messages.all() {
+    for (id, queue) in ipc.messages.all() {
         let (p, n) = (permission(&*queue), queue.numbers());
         let line = format!(
             "{:10} {id:10}  {:4o}  {:10} {:10} {:5} {:5} {:5} {:5} {:5} {:5} {:10} {:10} {:10}\n",
@@ -51,11 +51,11 @@ fn messages(kernel: &Arc<Kernel>) -> Vec<u8> {
     text
 }
 
-fn semaphores(kernel: &Arc<Kernel>) -> Vec<u8> {
+fn semaphores(ipc: &Ipc) -> Vec<u8> {
     let mut text =
         b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
             .to_vec();
-    for (id, set) in kernel.ipc.semaphores.all() {
+    for (id, set) in ipc.semaphores.all() {
         let (p, (operated, changed)) = (permission(&*set), set.times());
         let line = format!(
             "{:10} {id:10}  {:4o} {:10} {:5} {:5} {:5} {:5} {operated:10} {changed:10}\n",
@@ -72,13 +72,13 @@ fn semaphores(kernel: &Arc<Kernel>) -> Vec<u8> {
     text
 }
 
-fn segments(kernel: &Arc<Kernel>) -> Vec<u8> {
+fn segments(ipc: &Ipc) -> Vec<u8> {
     const DESTROYED: u32 = 0o1000;
     let mut text = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      \
          atime      dtime      ctime                   rss                  swap\n"
         .as_bytes()
         .to_vec();
-    for (id, segment) in kernel.ipc.segments.all() {
+    for (id, segment) in ipc.segments.all() {
         let (p, state) = (permission(&*segment), segment.state());
         let mode = p.mode | if state.removed { DESTROYED } else { 0 };
         let resident = segment.resident_pages() * PAGE_SIZE as u64;

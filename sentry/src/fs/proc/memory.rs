@@ -17,7 +17,7 @@ struct Mapped {
 impl Mapped {
     fn new(kernel: &Kernel) -> Self {
         let mut spaces: Vec<Arc<Mm>> = Vec::new();
-        for process in kernel.processes.processes() {
+        for process in kernel.all_processes() {
             spaces.extend(process.first_thread().and_then(|task| task.mm()));
         }
         spaces.sort_unstable_by_key(Arc::as_ptr);

@@ -10,7 +10,7 @@ use alloc::{
 use crate::{
     errno::{Errno, Result},
     fs::pseudo::{Child, Children, Entry, Node, Subject},
-    kernel::{Kernel, Settings},
+    kernel::{Container, Kernel, Settings},
     vfs::{FileKind, Inode},
 };
 
@@ -77,9 +77,9 @@ fn below<'a>(directory: &str, name: &'a str) -> Option<&'a str> {
 ///
 /// # Errors
 /// ENOENT if there is no such file; EINVAL if it does not take the text.
-pub fn set(kernel: &Kernel, name: &str, text: &str) -> Result<()> {
+pub fn set(kernel: &Kernel, container: &Container, name: &str, text: &str) -> Result<()> {
     if name == "kernel/domainname" {
-        kernel.uts.write().domain = text.to_string().into_bytes();
+        container.uts.write().domain = text.to_string().into_bytes();
         return Ok(());
     }
     kernel.settings.set(name, text.as_bytes())

@@ -4,7 +4,7 @@
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use super::settings;
+use super::{Shown, settings};
 use crate::{
     errno::{Errno, Result},
     fs::{
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The directory.
-pub(super) const DIRECTORY: Entry<()> = Entry::directory(
+pub(super) const DIRECTORY: Entry<Shown> = Entry::directory(
     "sys",
     &[
         Entry::directory("fs", FS),
@@ -28,30 +28,30 @@ pub(super) const DIRECTORY: Entry<()> = Entry::directory(
     ],
 );
 
-const MQUEUE: Children<()> = Children {
-    list: |(), _| settings::list("fs/mqueue"),
+const MQUEUE: Children<Shown> = Children {
+    list: |_, _| settings::list("fs/mqueue"),
     find: |node, name| settings::find(node, "fs/mqueue", name),
 };
 
-const KERNEL_SETTINGS: Children<()> = Children {
-    list: |(), _| settings::list("kernel"),
+const KERNEL_SETTINGS: Children<Shown> = Children {
+    list: |_, _| settings::list("kernel"),
     find: |node, name| settings::find(node, "kernel", name),
 };
 
-const NET: Children<()> = Children {
-    list: |(), _| settings::list("net"),
+const NET: Children<Shown> = Children {
+    list: |_, _| settings::list("net"),
     find: |node, name| settings::find(node, "net", name),
 };
 
-const FS: &[Entry<()>] = &[
+const FS: &[Entry<Shown>] = &[
     Entry::directory("epoll", &[Entry::text("max_user_watches", "1048576\n")]),
     Entry::text("file-max", "9223372036854775807\n"),
     Entry::directory(
         "inotify",
         &[
-            Entry::file("max_queued_events", |(), _| Ok(number(MAX_EVENTS))),
-            Entry::file("max_user_instances", |(), _| Ok(number(MAX_INSTANCES))),
-            Entry::file("max_user_watches", |(), _| Ok(number(MAX_WATCHES))),
+            Entry::file("max_queued_events", |_, _| Ok(number(MAX_EVENTS))),
+            Entry::file("max_user_instances", |_, _| Ok(number(MAX_INSTANCES))),
+            Entry::file("max_user_watches", |_, _| Ok(number(MAX_WATCHES))),
         ],
     ),
     Entry::growing_directory("mqueue", &[], MQUEUE),
@@ -66,37 +66,37 @@ const FS: &[Entry<()>] = &[
     Entry::text("suid_dumpable", "0\n"),
 ];
 
-const KERNEL: &[Entry<()>] = &[
+const KERNEL: &[Entry<Shown>] = &[
     Entry::text("cap_last_cap", "40\n"),
     Entry::writable(
         "domainname",
-        |(), kernel| Ok(line(kernel.uts.read().domain.clone())),
-        |(), kernel, credentials, text| {
-            kernel.uts.write().domain = name_in(credentials, text)?;
+        |Shown(container), _| Ok(line(container.uts.read().domain.clone())),
+        |Shown(container), _, credentials, text| {
+            container.uts.write().domain = name_in(credentials, text)?;
             Ok(())
         },
     ),
     Entry::writable(
         "hostname",
-        |(), kernel| Ok(line(kernel.uts.read().host.clone())),
-        |(), kernel, credentials, text| {
-            kernel.uts.write().host = name_in(credentials, text)?;
+        |Shown(container), _| Ok(line(container.uts.read().host.clone())),
+        |Shown(container), _, credentials, text| {
+            container.uts.write().host = name_in(credentials, text)?;
             Ok(())
         },
     ),
     Entry::text("ngroups_max", "65536\n"),
-    Entry::file("osrelease", |(), _| Ok(format!("{KERNEL_RELEASE}\n").into_bytes())),
+    Entry::file("osrelease", |_, _| Ok(format!("{KERNEL_RELEASE}\n").into_bytes())),
     Entry::text("ostype", "Linux\n"),
     Entry::text("overflowgid", "65534\n"),
     Entry::text("overflowuid", "65534\n"),
-    Entry::file("pid_max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
+    Entry::file("pid_max", |_, _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
     Entry::directory(
         "random",
         &[
-            Entry::file("boot_id", |(), kernel| Ok(boot_id(kernel))),
+            Entry::file("boot_id", |_, kernel| Ok(boot_id(kernel))),
             Entry::text("entropy_avail", "256\n"),
             Entry::text("poolsize", "256\n"),
-            Entry::file("uuid", |(), kernel| Ok(uuid(&kernel.random))),
+            Entry::file("uuid", |_, kernel| Ok(uuid(&kernel.random))),
         ],
     ),
     Entry::text("randomize_va_space", "2\n"),
@@ -105,11 +105,11 @@ const KERNEL: &[Entry<()>] = &[
         &[Entry::text("actions_avail", "kill_process kill_thread trap errno trace log allow\n")],
     ),
     Entry::text("tainted", "0\n"),
-    Entry::file("threads-max", |(), _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
-    Entry::file("version", |(), _| Ok(format!("{KERNEL_VERSION}\n").into_bytes())),
+    Entry::file("threads-max", |_, _| Ok(format!("{PID_LIMIT}\n").into_bytes())),
+    Entry::file("version", |_, _| Ok(format!("{KERNEL_VERSION}\n").into_bytes())),
 ];
 
-const VM: &[Entry<()>] = &[
+const VM: &[Entry<Shown>] = &[
     Entry::text("max_map_count", "65530\n"),
     Entry::text("min_free_kbytes", "0\n"),
     Entry::text("mmap_min_addr", "65536\n"),

@@ -2,6 +2,7 @@
 
 use alloc::{format, string::String, vec::Vec};
 
+use super::Shown;
 use crate::kernel::{KERNEL_RELEASE, KERNEL_VERSION, Kernel, Usage, WaitReason};
 
 /// /proc/filesystems.
@@ -20,7 +21,7 @@ pub const TICK: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 
 /// CLOCK_MONOTONIC when the sandbox started, in nanoseconds.
 pub fn start_nanoseconds(kernel: &Kernel) -> u64 {
-    kernel.processes.init().map_or(0, |init| init.start_nanoseconds)
+    kernel.containers.sandbox.first_process().map_or(0, |init| init.start_nanoseconds)
 }
 
 fn uptime_nanoseconds(kernel: &Kernel) -> u64 {
@@ -32,7 +33,7 @@ fn uptime_nanoseconds(kernel: &Kernel) -> u64 {
 pub fn total_usage(kernel: &Kernel) -> Usage {
     let now = kernel.platform.monotonic_nanoseconds();
     let mut total = Usage::default();
-    for process in kernel.processes.processes() {
+    for process in kernel.all_processes() {
         total.add(&process.usage(now));
         total.add(&process.children_usage());
     }
@@ -67,15 +68,15 @@ fn blocked_tasks(kernel: &Kernel) -> usize {
 }
 
 fn count_tasks(kernel: &Kernel, condition: impl Fn(WaitReason) -> bool) -> usize {
-    let processes = kernel.processes.processes();
+    let processes = kernel.all_processes();
     let threads = processes.iter().flat_map(|process| process.threads());
     threads.filter(|task| condition(task.wait_reason())).count()
 }
 
 /// /proc/loadavg. No average is kept: all three are the load now.
-pub fn loadavg(kernel: &Kernel) -> Vec<u8> {
+pub(super) fn loadavg(Shown(container): &Shown, kernel: &Kernel) -> Vec<u8> {
     let running = running_tasks(kernel);
-    let (tasks, last) = (kernel.processes.task_count(), kernel.processes.last_id());
+    let (tasks, last) = (container.processes.task_count(), container.processes.last_id());
     format!("{running}.00 {running}.00 {running}.00 {running}/{tasks} {last}\n").into_bytes()
 }
 
@@ -85,7 +86,7 @@ pub fn version() -> Vec<u8> {
 }
 
 /// /proc/stat.
-pub fn stat(kernel: &Kernel) -> Vec<u8> {
+pub(super) fn stat(Shown(container): &Shown, kernel: &Kernel) -> Vec<u8> {
     let used = total_usage(kernel);
     let processors = u64::from(kernel.platform.executor_count()).max(1);
     let idle = idle_nanoseconds(kernel, &used);
@@ -103,7 +104,7 @@ pub fn stat(kernel: &Kernel) -> Vec<u8> {
     let since = kernel.platform.realtime_nanoseconds().saturating_sub(uptime_nanoseconds(kernel));
     let switches = used.voluntary_switches + used.involuntary_switches;
     text += &format!("ctxt {switches}\nbtime {}\n", since / 1_000_000_000);
-    text += &format!("processes {}\n", kernel.processes.last_id());
+    text += &format!("processes {}\n", container.processes.last_id());
     let (running, blocked) = (running_tasks(kernel), blocked_tasks(kernel));
     text += &format!("procs_running {running}\nprocs_blocked {blocked}\n");
     text.into_bytes()

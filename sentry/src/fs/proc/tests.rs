@@ -10,7 +10,7 @@ use crate::{
 /// The text of a file that does not concern a process.
 fn read(path: &[&str]) -> String {
     let (kernel, _) = kernel();
-    let root: Arc<dyn Inode> = new(&kernel).root();
+    let root: Arc<dyn Inode> = new(&kernel, &kernel.containers.sandbox).root();
     let inode = path.iter().fold(root, |directory, name| {
         poll_once(directory.lookup(name.as_bytes())).unwrap().unwrap()
     });
@@ -44,7 +44,7 @@ fn the_boot_id_stays_and_other_ids_do_not() {
 #[test]
 fn nobody_has_no_own_directory() {
     let (kernel, _) = kernel();
-    let root = new(&kernel).root();
+    let root = new(&kernel, &kernel.containers.sandbox).root();
     let credentials = Credentials::kernel();
     let caller = Caller { kernel: &kernel, task: None, credentials: &credentials };
     let own = poll_once(root.lookup(b"self")).unwrap().unwrap();

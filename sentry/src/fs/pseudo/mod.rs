@@ -203,14 +203,14 @@ pub struct PseudoFileSystem {
 
 impl PseudoFileSystem {
     #[allow(clippy::new_ret_no_self, reason = "nobody holds one but as a file system")]
-    /// The file system of type `name` (`magic` as in `<linux/magic.h>`) with the table `root`.
-    pub fn new(
+    /// The file system of type `name` (`magic` as in `<linux/magic.h>`) with the table `root` about its subject.
+    pub fn new<S: Subject>(
         name: &'static str,
         magic: u64,
         tree: Tree,
-        root: &'static Entry<()>,
+        (subject, root): (S, &'static Entry<S>),
     ) -> Arc<dyn FileSystem> {
-        let root = Node::<()>::root(Arc::new(tree), root);
+        let root = Node::root(Arc::new(tree), subject, root);
         Arc::new(Self { name, magic, root })
     }
 }

@@ -25,8 +25,8 @@ pub struct Node<S: 'static> {
 }
 
 impl<S: Subject> Node<S> {
-    pub(super) fn root(tree: Arc<Tree>, entry: &'static Entry<()>) -> Arc<dyn Inode> {
-        Arc::new(Node { tree, subject: (), entry, inode: 1, parent_inode: 1 })
+    pub(super) fn root(tree: Arc<Tree>, subject: S, entry: &'static Entry<S>) -> Arc<dyn Inode> {
+        Arc::new(Self { tree, subject, entry, inode: 1, parent_inode: 1 })
     }
 
     /// A child of this directory called `name`, about another `subject`.

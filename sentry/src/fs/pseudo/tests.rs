@@ -10,12 +10,12 @@ use crate::{
 const ROOT: Entry<()> = Entry::growing_directory(
     "",
     &[
-        Entry::file("plain", |(), kernel| Ok(kernel.uts.read().host.clone())),
+        Entry::file("plain", |(), kernel| Ok(kernel.containers.sandbox.uts.read().host.clone())),
         Entry::writable(
             "host",
-            |(), kernel| Ok(kernel.uts.read().host.clone()),
+            |(), kernel| Ok(kernel.containers.sandbox.uts.read().host.clone()),
             |(), kernel, _, bytes| {
-                kernel.uts.write().host = bytes.to_vec();
+                kernel.containers.sandbox.uts.write().host = bytes.to_vec();
                 Ok(())
             },
         ),
@@ -61,7 +61,7 @@ impl Fixture {
     fn new() -> Self {
         let (kernel, _) = kernel();
         let tree = Tree { kernel: kernel.clone(), device: DeviceNumber::default(), volatile: true };
-        let root = PseudoFileSystem::new("test", 1, tree, &ROOT).root();
+        let root = PseudoFileSystem::new("test", 1, tree, ((), &ROOT)).root();
         Self { kernel, root }
     }
 

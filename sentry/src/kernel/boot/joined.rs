@@ -1,6 +1,7 @@
-//! Processes that the host starts in the container while it is there (`exec` of an OCI runtime).
+//! Processes that the host starts in a container while it is there (`exec` of an OCI runtime).
 
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use core::future::Future;
 
 use guest_abi::{
     container::ProcessSpec,
@@ -12,7 +13,7 @@ use super::{StartFailure, exit_status, new_process};
 use crate::{
     drivers::{Console, ConsoleLines, Control},
     errno::Errno,
-    kernel::{Completion, Driver, Kernel, PollEvents, Process, WaitStatus, run, signal::Signal},
+    kernel::{Driver, Kernel, PollEvents, Process, WaitStatus, run, signal::Signal},
     tty::Terminal,
 };
 
@@ -21,7 +22,6 @@ use crate::{
 pub struct JoinedProcesses {
     consoles: Once<Vec<Arc<ConsoleLines>>>,
     running: SpinMutex<BTreeMap<ProcessNumber, Joined>>,
-    start: Completion,
 }
 
 /// One of them.
@@ -35,6 +35,8 @@ struct Joined {
 pub struct Order {
     /// The process's number.
     pub number: ProcessNumber,
+    /// The container it is to be in.
+    pub container: ProcessNumber,
     /// Which console it gets.
     pub console: u16,
     /// What it is.
@@ -47,11 +49,6 @@ impl JoinedProcesses {
         self.consoles.call_once(|| consoles);
     }
 
-    /// Complete when the first process may start.
-    pub(super) const fn start_permission(&self) -> &Completion {
-        &self.start
-    }
-
     /// The process with this number, unless it has ended.
     pub(super) fn process(&self, number: ProcessNumber) -> Option<Arc<Process>> {
         self.running.lock().get(&number).map(|joined| joined.process.clone())
@@ -62,8 +59,25 @@ impl JoinedProcesses {
         self.running.lock().get(&number).and_then(|joined| joined.terminal.clone())
     }
 
-    fn lines(&self, index: u16) -> Option<Arc<ConsoleLines>> {
-        self.consoles.get()?.get(usize::from(index)).cloned()
+    pub(super) fn add(
+        &self,
+        number: ProcessNumber,
+        process: &Arc<Process>,
+        terminal: Option<Arc<Terminal>>,
+    ) {
+        let joined = Joined { process: process.clone(), terminal };
+        self.running.lock().insert(number, joined);
+    }
+
+    pub(super) fn remove(&self, number: ProcessNumber) {
+        let removed = self.running.lock().remove(&number);
+        drop(removed);
+    }
+
+    /// The queues of the console with this index.
+    pub(super) fn lines(&self, index: u16) -> Result<Arc<ConsoleLines>, StartFailure> {
+        let lines = self.consoles.get().and_then(|all| all.get(usize::from(index)).cloned());
+        lines.ok_or_else(|| StartFailure::new("there is no such console", Errno::ENXIO))
     }
 }
 
@@ -73,61 +87,89 @@ pub(super) fn start(kernel: &Arc<Kernel>, control: &Arc<Control>, order: Order) 
     let (kernel_of_task, control) = (kernel.clone(), control.clone());
     let life = async move {
         let number = order.number;
-        let last = match live(&kernel_of_task, &control, order).await {
-            Ok(()) => SentryMessage::StreamsClosed { number },
-            Err(failure) => {
-                let errno = failure.errno.number();
-                SentryMessage::ExecuteFailed { number, cause: failure.cause, errno }
-            }
-        };
-        // Nothing can be done for a host that does not listen.
-        let _ = control.send(&last).await;
+        let outcome = live(&kernel_of_task, &control, order).await;
+        report_last(&control, number, outcome).await;
     };
     kernel.scheduler.spawn(Box::pin(life));
 }
 
+/// The last that the host hears of a process.
+pub(super) async fn report_last(
+    control: &Control,
+    number: ProcessNumber,
+    outcome: Result<(), StartFailure>,
+) {
+    let last = match outcome {
+        Ok(()) => SentryMessage::StreamsClosed { number },
+        Err(failure) => {
+            let errno = failure.errno.number();
+            SentryMessage::ExecuteFailed { number, cause: failure.cause, errno }
+        }
+    };
+    // Nothing can be done for a host that does not listen.
+    let _ = control.send(&last).await;
+}
+
 /// From the start of a process until nobody has its streams.
 async fn live(kernel: &Arc<Kernel>, control: &Control, order: Order) -> Result<(), StartFailure> {
-    let lines = kernel
-        .joined
-        .lines(order.console)
-        .ok_or_else(|| StartFailure::new("there is no such console", Errno::ENXIO))?;
+    let lines = kernel.joined.lines(order.console)?;
+    driven(kernel, &lines, with_streams(kernel, control, &order, lines.open())).await
+}
+
+/// `future`, while executors look after `lines`.
+pub(super) async fn driven<T>(
+    kernel: &Kernel,
+    lines: &Arc<ConsoleLines>,
+    future: impl Future<Output = T>,
+) -> T {
     let driver: Arc<dyn Driver> = lines.clone();
     kernel.drivers.write().push(driver.clone());
-    let outcome = with_streams(kernel, control, &order, lines.open()).await;
+    let outcome = future.await;
     kernel.drivers.write().retain(|other| !Arc::ptr_eq(other, &driver));
     outcome
 }
 
-/// The same on `console`, which the process and those that it leaves behind have: as with a pipe,
-/// the host sees the end of a stream when the last of them has closed it. A terminal is hung up when
-/// the process has ended that it was made for.
 async fn with_streams(
     kernel: &Arc<Kernel>,
     control: &Control,
     order: &Order,
     console: Arc<Console>,
 ) -> Result<(), StartFailure> {
-    let status = match run_to_end(kernel, control, order, &console).await {
-        Ok(status) => status,
+    match run_to_end(kernel, control, order, &console).await {
+        Ok(status) => {
+            report_end(control, order.number, status, console, order.spec.terminal).await;
+            Ok(())
+        }
         Err(failure) => {
             console.close();
-            return Err(failure);
+            Err(failure)
         }
-    };
+    }
+}
+
+/// Tells the host that a process has ended, and waits until nobody has its `console`, which the
+/// process and those that it leaves behind have: as with a pipe, the host sees the end of a stream
+/// when the last of them has closed it. A terminal is hung up when the process has ended that it was
+/// made for.
+pub(super) async fn report_end(
+    control: &Control,
+    number: ProcessNumber,
+    status: WaitStatus,
+    console: Arc<Console>,
+    has_terminal: bool,
+) {
     console.flush().await;
-    let (number, status) = (order.number, exit_status(status));
+    let status = exit_status(status);
     // Nothing can be done for a host that does not listen.
     let _ = control.send(&SentryMessage::ExecutedExited { number, status }).await;
-    if order.spec.terminal {
+    if has_terminal {
         console.close();
-        return Ok(());
+        return;
     }
     let (input, released) = (console.input().clone(), console.released().clone());
     drop(console);
     released.wait().await;
     input.close();
-    Ok(())
 }
 
 async fn run_to_end(
@@ -136,20 +178,22 @@ async fn run_to_end(
     order: &Order,
     console: &Arc<Console>,
 ) -> Result<WaitStatus, StartFailure> {
-    let new = new_process::joining(kernel, &order.spec, console).await?;
+    let container = kernel.containers.get(order.container);
+    let container =
+        container.ok_or_else(|| StartFailure::new("there is no such container", Errno::ESRCH))?;
+    let new = new_process::joining(kernel, &container, &order.spec, console).await?;
     let process = new.current.process().clone();
-    let joined = Joined { process: process.clone(), terminal: new.terminal.clone() };
-    kernel.joined.running.lock().insert(order.number, joined);
+    kernel.joined.add(order.number, &process, new.terminal.clone());
     let executed = SentryMessage::Executed { number: order.number, pid: process.pid() };
     // Nothing can be done for a host that does not listen.
     let _ = control.send(&executed).await;
     run::start(new.current);
-    if kernel.processes.init().is_none_or(|init| init.exit_status().is_some()) {
+    if container.has_ended() {
         // Too late: what ended with the first process did not see this one.
         process.end(WaitStatus::killed(Signal::KILL, false));
     }
     let status = process.exited.wait_until(PollEvents::IN, || process.exit_status()).await;
-    kernel.joined.running.lock().remove(&order.number);
+    kernel.joined.remove(order.number);
     if let Some(terminal) = new.terminal {
         terminal.drained().await;
     }

@@ -2,6 +2,7 @@
 
 mod environment;
 mod failure;
+mod further;
 mod host;
 mod joined;
 mod new_process;
@@ -17,7 +18,7 @@ use guest_abi::{
     device::DeviceKind,
 };
 
-use super::{Driver, Kernel, WaitStatus, run, signal::Signal};
+use super::{Container, Driver, Kernel, Process, WaitStatus, run, signal::Signal};
 use crate::{
     drivers::{Console, ConsoleLines, Control},
     errno::{Errno, Result},
@@ -72,15 +73,20 @@ fn attach_devices(kernel: &Arc<Kernel>) -> Result<()> {
 
 async fn start_container(kernel: Arc<Kernel>) {
     let Some(control) = kernel.control.get().cloned() else { return };
+    let container = &kernel.containers.sandbox;
+    let first = match kernel.console.get() {
+        Some(console) => new_process::first(&kernel, container, console).await,
+        None => Err(StartFailure::new("there is no console", Errno::ENODEV)),
+    };
     // Nothing can be done for a host that does not listen.
-    match new_process::first(&kernel).await {
+    match first {
         Ok(first) => {
             host::listen(&kernel, &control);
-            if kernel.boot_info().container.waits_for_start {
-                let _ = control.send(&SentryMessage::Created).await;
-                kernel.joined.start_permission().wait().await;
+            if container.spec.waits_for_start {
+                let _ = control.send(&SentryMessage::Created(container.number)).await;
+                container.start.wait().await;
             }
-            let _ = control.send(&SentryMessage::Started).await;
+            let _ = control.send(&SentryMessage::Started(container.number)).await;
             run::start(first.current);
         }
         Err(failure) => {
@@ -101,23 +107,23 @@ impl Kernel {
         }
     }
 
+    /// Whether the sandbox ends with `process`: it is the first one of the first container.
+    pub(super) fn ends_with(&self, process: &Process) -> bool {
+        process.pid() == 1 && Arc::ptr_eq(process.container(), &self.containers.sandbox)
+    }
+
     /// The first process has ended: so do all others, and the sandbox once everything is written.
-    pub(super) fn container_ended(self: &Arc<Self>, status: WaitStatus) {
-        self.scheduler.spawn(Box::pin(end_container(self.clone(), status)));
+    pub(super) fn sandbox_ended(self: &Arc<Self>, status: WaitStatus) {
+        self.scheduler.spawn(Box::pin(end_sandbox(self.clone(), status)));
     }
 }
 
-async fn end_container(kernel: Arc<Kernel>, status: WaitStatus) {
-    for process in kernel.processes.processes() {
+async fn end_sandbox(kernel: Arc<Kernel>, status: WaitStatus) {
+    for process in kernel.all_processes() {
         process.end(WaitStatus::killed(Signal::KILL, false));
     }
-    if let Some(namespace) = kernel.mounts.get() {
-        for mount in namespace.mounts() {
-            if let Err(errno) = mount.file_system.sync().await {
-                let text = alloc::format!("{}: not all is written: {errno}", mount.source);
-                kernel.log(LogLevel::Warning, &text);
-            }
-        }
+    for container in kernel.containers.all() {
+        sync_mounts(&kernel, &container).await;
     }
     host::flush_output(&kernel).await;
     if let Some(control) = kernel.control.get() {
@@ -126,6 +132,17 @@ async fn end_container(kernel: Arc<Kernel>, status: WaitStatus) {
         let _ = control.send(&SentryMessage::Exited { status }).await;
     }
     kernel.halt();
+}
+
+/// Brings all that was written to files of `container` to the host.
+async fn sync_mounts(kernel: &Kernel, container: &Container) {
+    let Some(namespace) = container.mounts() else { return };
+    for mount in namespace.mounts() {
+        if let Err(errno) = mount.file_system.sync().await {
+            let text = alloc::format!("{}: not all is written: {errno}", mount.source);
+            kernel.log(LogLevel::Warning, &text);
+        }
+    }
 }
 
 /// `status` as the host is told of it.

@@ -10,7 +10,7 @@ use crate::{
     drivers::Console,
     errno::Errno,
     kernel::{
-        Credentials, Current, Kernel, Limit, Limits, Resource, WaitStatus,
+        Container, Credentials, Current, Kernel, Limit, Limits, Resource, WaitStatus,
         clone::{self, FirstTask},
         exit,
     },
@@ -38,64 +38,76 @@ pub struct NewProcess {
     pub terminal: Option<Arc<tty::Terminal>>,
 }
 
-/// Mounts the container's file systems and makes its first process.
-pub async fn first(kernel: &Arc<Kernel>) -> Result<NewProcess> {
-    load_call_filter(kernel)?;
-    let namespace = crate::vfs::boot::mount(kernel).await?;
-    kernel.mounts.call_once(|| namespace.clone());
-    let console = kernel.console.get();
-    let console = console.ok_or_else(|| StartFailure::new("there is no console", Errno::ENODEV))?;
-    let spec = &kernel.boot_info().container.process;
-    let first = make(kernel, spec, console, namespace, clone::first_task).await?;
+/// Mounts the file systems of `container` and makes its first process.
+pub async fn first(
+    kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
+    console: &Arc<Console>,
+) -> Result<NewProcess> {
+    load_call_filter(container)?;
+    let namespace = crate::vfs::boot::mount(kernel, container).await?;
+    container.set_mounts(Some(namespace.clone()));
+    let place = Place { container, namespace, register: clone::first_task };
+    let first = make(kernel, place, &container.spec.process, console).await?;
     if let Some(terminal) = &first.terminal {
-        kernel.terminals.console.call_once(|| terminal.clone());
+        container.terminals.console.call_once(|| terminal.clone());
     }
     Ok(first)
 }
 
+/// Where a process belongs.
+struct Place<'a> {
+    container: &'a Arc<Container>,
+    namespace: Arc<Namespace>,
+    /// Puts its first task into the table.
+    register: fn(&Arc<Kernel>, FirstTask) -> crate::errno::Result<Current>,
+}
+
 /// Loads the filter of system calls that every process from outside gets.
-fn load_call_filter(kernel: &Kernel) -> Result<()> {
-    let Some(spec) = &kernel.boot_info().container.seccomp else { return Ok(()) };
+fn load_call_filter(container: &Container) -> Result<()> {
+    let Some(spec) = &container.spec.seccomp else { return Ok(()) };
     let failed = |errno| StartFailure::new("cannot load the seccomp filter", errno);
     let code: Vec<_> = spec.program.iter().copied().map(Instruction::from_bits).collect();
     let program = Program::new(&code).map_err(failed)?;
     let filter = Filter { program, logs: spec.logs };
     let filters = Arc::new(Filters::default().with(filter).map_err(failed)?);
-    kernel.call_filters.call_once(|| filters);
+    container.call_filters.call_once(|| filters);
     Ok(())
 }
 
-/// Makes a process beside those that the container has.
+/// Makes a process beside those that `container` has.
 pub async fn joining(
     kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
     spec: &ProcessSpec,
     console: &Arc<Console>,
 ) -> Result<NewProcess> {
-    let namespace = kernel.mounts.get().cloned();
-    let namespace = namespace
+    let namespace = container
+        .mounts()
         .ok_or_else(|| StartFailure::new("the container is not prepared yet", Errno::ESRCH))?;
-    make(kernel, spec, console, namespace, clone::joining_task).await
+    let place = Place { container, namespace, register: clone::joining_task };
+    make(kernel, place, spec, console).await
 }
 
-/// Makes a process whose first task `register` puts into the table.
 async fn make(
     kernel: &Arc<Kernel>,
+    place: Place<'_>,
     spec: &ProcessSpec,
     console: &Arc<Console>,
-    namespace: Arc<Namespace>,
-    register: fn(&Arc<Kernel>, FirstTask) -> crate::errno::Result<Current>,
 ) -> Result<NewProcess> {
+    let Place { container, namespace, register } = place;
     let fs = fs_context(kernel, namespace, spec).await?;
     let mm = Mm::new(kernel.platform.clone(), kernel.frames.clone(), kernel.random.next_u64())
         .map_err(|errno| StartFailure::new("cannot make an address space", errno))?;
     let first = FirstTask {
+        container: container.clone(),
         mm,
         files: FdTable::new(),
         fs,
         context: UserContext::new(kernel.platform.extended_state_size()),
         credentials: Arc::new(credentials(spec)),
         limits: limits(spec)?,
-        call_filters: kernel.call_filters.get().cloned(),
+        call_filters: container.call_filters.get().cloned(),
     };
     let current = register(kernel, first)
         .map_err(|errno| StartFailure::new("cannot make the process", errno))?;
@@ -103,7 +115,7 @@ async fn make(
     let mut new = NewProcess { current, terminal: None };
     match complete(&mut new, spec, console).await {
         Ok(()) => Ok(new),
-        Err(failure) if new.current.process().pid() != 1 => {
+        Err(failure) if !kernel.ends_with(new.current.process()) => {
             new.current.ending = Some(WaitStatus::exited(0));
             exit::exit(new.current).await;
             Err(failure)
@@ -211,7 +223,8 @@ async fn open_standard_streams(
     let streams: [Arc<OpenFile>; 3] = if spec.terminal {
         let (rows, columns) = spec.terminal_size.unwrap_or_default();
         let window = WindowSize { rows, columns, ..WindowSize::default() };
-        let attached = tty::console::attach(&current.kernel, console, window, spec.uid);
+        let ptys = &current.container().terminals.ptys;
+        let attached = tty::console::attach(&current.kernel, ptys, console, window, spec.uid);
         let own = attached.map_err(failed)?;
         let file = open_terminal(current, &own).await.map_err(failed)?;
         terminal = Some(own.terminal);

@@ -9,7 +9,7 @@ use crate::{
         devpts, mqueue, proc, sys,
         tmpfs::{self, Tmpfs},
     },
-    kernel::{Capabilities, Current, Kernel},
+    kernel::{Capabilities, Current},
     mm::UserAddress,
     syscalls::{FileDescriptor, SyscallResult},
     vfs::{FileKind, FileSystem, Mount, MountFlags, Path},
@@ -62,7 +62,7 @@ pub async fn mount(
     if target.inode().kind() != FileKind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    let (file_system, name) = file_system(&current.kernel, &kind, &options)?;
+    let (file_system, name) = file_system(current, &kind, &options)?;
     let cache = &current.kernel.vfs.dentries;
     Mount::new(file_system, cache, name, restrictions).attach(&target)?;
     Ok(0)
@@ -70,19 +70,20 @@ pub async fn mount(
 
 /// A new file system of type `kind`, and what /proc/mounts calls its source.
 fn file_system(
-    kernel: &Arc<Kernel>,
+    current: &Current,
     kind: &[u8],
     options: &str,
 ) -> Result<(Arc<dyn FileSystem>, &'static str)> {
+    let (kernel, container) = (&current.kernel, current.container());
     Ok(match kind {
         b"tmpfs" => {
             let ram = kernel.platform.memory().ram_size() as u64;
             (Tmpfs::new(kernel, tmpfs::Options::parse(options, ram)?), "tmpfs")
         }
-        b"proc" => (proc::new(kernel), "proc"),
+        b"proc" => (proc::new(kernel, container), "proc"),
         b"sysfs" => (sys::new(kernel), "sysfs"),
-        b"devpts" => (devpts::new(kernel), "devpts"),
-        b"mqueue" => (mqueue::new(kernel), "mqueue"),
+        b"devpts" => (devpts::new(kernel, &container.terminals.ptys), "devpts"),
+        b"mqueue" => (mqueue::new(kernel, &container.ipc), "mqueue"),
         _ => return Err(Errno::ENODEV),
     })
 }

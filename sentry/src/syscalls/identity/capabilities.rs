@@ -61,7 +61,7 @@ pub async fn capget(
     };
     let credentials = match u32::try_from(header.pid).map_err(|_| Errno::EINVAL)? {
         0 => current.credentials(),
-        tid => current.kernel.processes.task(tid).ok_or(Errno::ESRCH)?.credentials(),
+        tid => current.processes().task(tid).ok_or(Errno::ESRCH)?.credentials(),
     };
     for index in 0..count {
         let sets = Sets {

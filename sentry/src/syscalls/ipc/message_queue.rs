@@ -94,7 +94,7 @@ pub async fn mq_open(
         root: &root,
         umask: current.fs.umask(),
     };
-    let mount = own_mount(&current.kernel);
+    let mount = own_mount(&current.kernel, &current.container().ipc);
     let directory = mount.root_path();
     let path = match lookup_child(&mount.root, &name).await {
         Ok(_) if flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE) => {
@@ -151,7 +151,7 @@ fn make(
 pub async fn mq_unlink(current: &mut Current, name: UserAddress) -> SyscallResult {
     let name = read_name(current, name).await?;
     let credentials = current.credentials();
-    let directory = own_mount(&current.kernel).root_path();
+    let directory = own_mount(&current.kernel, &current.container().ipc).root_path();
     let context = WalkContext {
         caller: Caller {
             kernel: &current.kernel,

@@ -86,7 +86,7 @@ fn child_behind(current: &Current, id: u32) -> Result<(u32, bool)> {
     let process = process_of(current, descriptor)?;
     let flags = current.files.get(descriptor)?.flags();
     // Its id may be another's after it was reaped.
-    let known = current.kernel.processes.process(process.pid());
+    let known = process.table().process(process.pid());
     known.filter(|known| Arc::ptr_eq(known, &process)).ok_or(Errno::ECHILD)?;
     Ok((process.pid(), flags.contains(OpenFlags::NON_BLOCKING)))
 }

@@ -29,7 +29,7 @@ pub fn getppid(current: &mut Current) -> SyscallResult {
 fn process_or_own(current: &Current, pid: i32) -> Result<Arc<Process>> {
     match u32::try_from(pid) {
         Ok(0) => Ok(current.process().clone()),
-        Ok(pid) => current.kernel.processes.process(pid).ok_or(Errno::ESRCH),
+        Ok(pid) => current.processes().process(pid).ok_or(Errno::ESRCH),
         Err(_) => Err(Errno::ESRCH),
     }
 }
@@ -85,7 +85,7 @@ pub async fn get_robust_list(
 ) -> SyscallResult {
     let task = match u32::try_from(tid).map_err(|_| Errno::ESRCH)? {
         0 => current.task.clone(),
-        tid => current.kernel.processes.task(tid).ok_or(Errno::ESRCH)?,
+        tid => current.processes().task(tid).ok_or(Errno::ESRCH)?,
     };
     let value = task.robust_list.load(Ordering::Relaxed);
     current.mm.write(size, &(crate::kernel::ROBUST_HEAD_SIZE as u64)).await?;

@@ -51,7 +51,7 @@ fn target(current: &Current, pid: i32) -> Result<Arc<Process>> {
     if pid == 0 || pid == own.pid() {
         return Ok(own.clone());
     }
-    let task = current.kernel.processes.task(pid).ok_or(Errno::ESRCH)?;
+    let task = current.processes().task(pid).ok_or(Errno::ESRCH)?;
     let (caller, other) = (current.credentials(), task.credentials());
     let same_user =
         [other.uid, other.effective_uid, other.saved_uid].iter().all(|id| *id == caller.uid);

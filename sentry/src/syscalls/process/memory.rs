@@ -55,7 +55,7 @@ impl Request {
         let local = read_iovecs(&current.mm, self.local.0, count(self.local.1)).await?;
         let remote = read_iovecs(&current.mm, self.remote.0, count(self.remote.1)).await?;
         let pid = u32::try_from(self.pid).map_err(|_| Errno::ESRCH)?;
-        let task = current.kernel.processes.task(pid).ok_or(Errno::ESRCH)?;
+        let task = current.processes().task(pid).ok_or(Errno::ESRCH)?;
         if !task.process.may_be_inspected(current) {
             return Err(Errno::EPERM);
         }

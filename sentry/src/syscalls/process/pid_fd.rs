@@ -27,7 +27,7 @@ pub fn pidfd_open(current: &mut Current, pid: i32, flags: u32) -> SyscallResult 
         return Err(Errno::EINVAL);
     }
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or(Errno::EINVAL)?;
-    let processes = &current.kernel.processes;
+    let processes = current.processes();
     let process = processes.process(pid).ok_or_else(|| match processes.task(pid) {
         Some(_) => Errno::EINVAL,
         None => Errno::ESRCH,
@@ -48,7 +48,7 @@ pub fn process_of(current: &Current, descriptor: FileDescriptor) -> Result<Arc<P
 /// The same, if it has not been reaped.
 fn live_process(current: &Current, descriptor: FileDescriptor) -> Result<Arc<Process>> {
     let process = process_of(current, descriptor)?;
-    let known = current.kernel.processes.process(process.pid());
+    let known = process.table().process(process.pid());
     if known.is_some_and(|known| Arc::ptr_eq(&known, &process)) {
         Ok(process)
     } else {

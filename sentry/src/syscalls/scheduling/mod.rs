@@ -32,7 +32,7 @@ pub async fn sched_yield(_current: &mut Current) -> SyscallResult {
 fn task_or_own(current: &Current, tid: i32) -> Result<Arc<Task>> {
     match u32::try_from(tid) {
         Ok(0) => Ok(current.task.clone()),
-        Ok(tid) => current.kernel.processes.task(tid).ok_or(Errno::ESRCH),
+        Ok(tid) => current.processes().task(tid).ok_or(Errno::ESRCH),
         Err(_) => Err(Errno::EINVAL),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The tasks that `which` and `who` of getpriority(2) mean; `base` is the number of "process".
 fn targets(current: &Current, which: i32, who: i32, base: i32) -> Result<Vec<Arc<Task>>> {
-    let processes = &current.kernel.processes;
+    let processes = current.processes();
     let who = u32::try_from(who).map_err(|_| Errno::ESRCH)?;
     let own = current.process();
     let all_threads = |list: Vec<Arc<crate::kernel::Process>>| -> Vec<Arc<Task>> {

@@ -59,19 +59,19 @@ pub fn kill(current: &mut Current, pid: i32, signal: i32) -> SyscallResult {
 /// The process with this id; the id of any of its threads does as well.
 fn find_process(current: &Current, pid: i32) -> Result<Arc<Process>> {
     let pid = u32::try_from(pid).map_err(|_| Errno::ESRCH)?;
-    let processes = &current.kernel.processes;
+    let processes = current.processes();
     let by_thread = || processes.task(pid).map(|task| task.process.clone());
     processes.process(pid).or_else(by_thread).ok_or(Errno::ESRCH)
 }
 
 fn kill_group(current: &Current, id: u32, signal: Option<Signal>) -> SyscallResult {
-    let group = current.kernel.processes.group(id).ok_or(Errno::ESRCH)?;
+    let group = current.processes().group(id).ok_or(Errno::ESRCH)?;
     kill_each(current, &group.members(), signal)
 }
 
 /// Every process but the first and the caller's own.
 fn kill_all(current: &Current, signal: Option<Signal>) -> SyscallResult {
-    let mut processes = current.kernel.processes.processes();
+    let mut processes = current.processes().processes();
     let own = current.process().pid();
     processes.retain(|process| process.pid() != 1 && process.pid() != own);
     kill_each(current, &processes, signal)
@@ -103,7 +103,7 @@ fn kill_each(
 fn find_task(current: &Current, tgid: Option<i32>, tid: i32) -> Result<Arc<Task>> {
     let positive = |id: i32| u32::try_from(id).ok().filter(|id| *id > 0).ok_or(Errno::EINVAL);
     let tgid = tgid.map(positive).transpose()?;
-    let task = current.kernel.processes.task(positive(tid)?).ok_or(Errno::ESRCH)?;
+    let task = current.processes().task(positive(tid)?).ok_or(Errno::ESRCH)?;
     if tgid.is_some_and(|tgid| task.process.pid() != tgid) {
         return Err(Errno::ESRCH);
     }

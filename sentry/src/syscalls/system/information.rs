@@ -38,7 +38,7 @@ pub async fn sysinfo(current: &mut Current, buffer: UserAddress) -> SyscallResul
         uptime: kernel.platform.monotonic_nanoseconds() / SECOND,
         total_memory: bytes(kernel.frames.total_frames()),
         free_memory: bytes(kernel.frames.free_frames()),
-        processes: u16::try_from(kernel.processes.task_count()).unwrap_or(u16::MAX),
+        processes: u16::try_from(current.processes().task_count()).unwrap_or(u16::MAX),
         memory_unit: 1,
         ..Information::default()
     };

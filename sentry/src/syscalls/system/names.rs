@@ -16,7 +16,7 @@ const MAX_NAME: usize = 64;
 
 /// uname(2).
 pub async fn uname(current: &mut Current, buffer: UserAddress) -> SyscallResult {
-    let names = current.kernel.uts.read().clone();
+    let names = current.container().uts.read().clone();
     let fields: [&[u8]; 6] = [
         b"Linux",
         &names.host,
@@ -48,13 +48,13 @@ async fn read_name(current: &Current, name: UserAddress, length: i32) -> Result<
 /// sethostname(2).
 pub async fn sethostname(current: &mut Current, name: UserAddress, length: i32) -> SyscallResult {
     let name = read_name(current, name, length).await?;
-    current.kernel.uts.write().host = name;
+    current.container().uts.write().host = name;
     Ok(0)
 }
 
 /// setdomainname(2).
 pub async fn setdomainname(current: &mut Current, name: UserAddress, length: i32) -> SyscallResult {
     let name = read_name(current, name, length).await?;
-    current.kernel.uts.write().domain = name;
+    current.container().uts.write().domain = name;
     Ok(0)
 }

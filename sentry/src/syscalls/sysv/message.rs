@@ -11,7 +11,7 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     ipc::{Message, MessageQueue, Object, Selection, UserPermission, now},
-    kernel::{Capabilities, Current, Kernel, PollEvents, WaitReason, settings},
+    kernel::{Capabilities, Current, PollEvents, WaitReason, settings},
     mm::UserAddress,
     syscalls::SyscallResult,
 };
@@ -52,7 +52,7 @@ pub fn msgget(current: &mut Current, key: i32, flags: u32) -> SyscallResult {
     let limit = kernel.settings.number(settings::MESSAGE_QUEUE_BYTES, 0);
     let make = |permission| Ok(MessageQueue::new(permission, limit, now(kernel)));
     let most = kernel.settings.size(settings::MESSAGE_QUEUES, 0);
-    let registry = &kernel.ipc.messages;
+    let registry = &current.container().ipc.messages;
     let id = registry.get(key, flags, &current.credentials(), most, |_| Ok(()), make)?;
     Ok(u64::from(id.unsigned_abs()))
 }
@@ -78,7 +78,7 @@ pub async fn msgsnd(
     let mut text = vec![0; size];
     current.mm.copy_in(message.offset(KIND_SIZE)?, &mut text).await?;
     let kernel = current.kernel.clone();
-    let queue = find(current, &kernel.ipc.messages, id, WRITE)?;
+    let queue = find(current, &current.container().ipc.messages, id, WRITE)?;
     let (message, pid) = (Message { kind, text }, current.process().pid());
     let attempt = || queue.try_send(&message, pid, now(&kernel)).transpose();
     if flags & NO_WAIT != 0 {
@@ -113,8 +113,7 @@ pub async fn msgrcv(
         kind if flags & MSG_EXCEPT != 0 => Selection::Except(kind),
         kind => Selection::Kind(kind),
     };
-    let kernel = current.kernel.clone();
-    let queue = find(current, &kernel.ipc.messages, id, READ)?;
+    let queue = find(current, &current.container().ipc.messages, id, READ)?;
     let received = receive(current, &queue, selection, size, flags).await?;
     let mut bytes: Vec<u8> = received.kind.to_ne_bytes().to_vec();
     bytes.extend(&received.text);
@@ -153,7 +152,7 @@ pub async fn msgctl(
     buffer: UserAddress,
 ) -> SyscallResult {
     let kernel = current.kernel.clone();
-    let registry = &kernel.ipc.messages;
+    let registry = &current.container().ipc.messages;
     match command {
         IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
             let (id, queue) = find_for_stat(current, registry, id, command, MSG_STAT_ANY)?;
@@ -180,7 +179,7 @@ pub async fn msgctl(
             Ok(0)
         }
         IPC_INFO | MSG_INFO => {
-            current.mm.write(buffer, &information(&kernel, command)).await?;
+            current.mm.write(buffer, &information(current, command)).await?;
             Ok(registry.highest_place())
         }
         _ => Err(Errno::EINVAL),
@@ -189,19 +188,19 @@ pub async fn msgctl(
 
 /// `struct msginfo`: msgpool, msgmap, msgmax, msgmnb, msgmni, msgssz, msgtql, msgseg; for MSG_INFO
 /// msgpool, msgmap and msgtql are the numbers of queues, messages and bytes in use.
-fn information(kernel: &Kernel, command: i32) -> [u32; 8] {
+fn information(current: &Current, command: i32) -> [u32; 8] {
     const SEGMENT_SIZE: u32 = 16;
     const SEGMENTS: u32 = 0xffff;
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let setting = |name| number(kernel.settings.number(name, 0));
+    let setting = |name| number(current.kernel.settings.number(name, 0));
     let queues = setting(settings::MESSAGE_QUEUES);
     let largest = setting(settings::MESSAGE_SIZE);
     let bytes_of_queue = setting(settings::MESSAGE_QUEUE_BYTES);
     let (mut pool, mut map, mut total) =
         (queues.saturating_mul(bytes_of_queue) / 1024, bytes_of_queue, bytes_of_queue);
     if command != IPC_INFO {
-        let all: Vec<_> =
-            kernel.ipc.messages.all().iter().map(|(_, queue)| queue.numbers()).collect();
+        let messages = &current.container().ipc.messages;
+        let all: Vec<_> = messages.all().iter().map(|(_, queue)| queue.numbers()).collect();
         pool = number(all.len() as u64);
         map = number(all.iter().map(|numbers| numbers.messages).sum());
         total = number(all.iter().map(|numbers| numbers.bytes).sum());

@@ -56,7 +56,14 @@ pub fn semget(current: &mut Current, key: i32, count: i32, flags: u32) -> Syscal
         0 => Err(Errno::EINVAL),
         count => Ok(SemaphoreSet::new(permission, count, now(kernel))),
     };
-    let id = kernel.ipc.semaphores.get(key, flags, &current.credentials(), sets, fits, make)?;
+    let id = current.container().ipc.semaphores.get(
+        key,
+        flags,
+        &current.credentials(),
+        sets,
+        fits,
+        make,
+    )?;
     Ok(u64::from(id.unsigned_abs()))
 }
 
@@ -98,8 +105,8 @@ pub async fn semtimedop(
         Some(Deadline(now.saturating_add(time.to_nanoseconds()?)))
     };
     let changes = operations.iter().any(|operation| operation.difference != 0);
-    let kernel = current.kernel.clone();
-    let set = find(current, &kernel.ipc.semaphores, id, if changes { WRITE } else { READ })?;
+    let sets = &current.container().ipc.semaphores;
+    let set = find(current, sets, id, if changes { WRITE } else { READ })?;
     operate(current, (id, &set), &operations, deadline).await?;
     Ok(0)
 }
@@ -164,7 +171,7 @@ pub async fn semctl(
     argument: u64,
 ) -> SyscallResult {
     let kernel = current.kernel.clone();
-    let registry = &kernel.ipc.semaphores;
+    let registry = &current.container().ipc.semaphores;
     match command {
         IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
             let (id, set) = find_for_stat(current, registry, id, command, SEM_STAT_ANY)?;
@@ -186,7 +193,7 @@ pub async fn semctl(
             Ok(0)
         }
         IPC_INFO | SEM_INFO => {
-            current.mm.write(UserAddress(argument), &information(&kernel, command)).await?;
+            current.mm.write(UserAddress(argument), &information(current, command)).await?;
             Ok(registry.highest_place())
         }
         SETVAL | SETALL => {
@@ -237,7 +244,9 @@ async fn set_values(
         let values: Vec<u16> = current.mm.read_array(UserAddress(argument), set.len()).await?;
         (0, values.into_iter().map(i32::from).collect())
     };
-    let processes = current.kernel.processes.processes();
+    let ipc = &current.container().ipc;
+    let mut processes = current.kernel.all_processes();
+    processes.retain(|process| Arc::ptr_eq(&process.container().ipc, ipc));
     let forget = || {
         for process in &processes {
             process.semaphore_undo.forget(id, first, values.len());
@@ -254,14 +263,14 @@ fn limits(kernel: &Kernel) -> [usize; 4] {
 
 /// `struct seminfo`: semmap, semmni, semmns, semmnu, semmsl, semopm, semume, semusz, semvmx, semaem;
 /// for SEM_INFO semusz and semaem are the numbers of sets and semaphores in use.
-fn information(kernel: &Kernel, command: i32) -> [u32; 10] {
+fn information(current: &Current, command: i32) -> [u32; 10] {
     const UNDO_SIZE: u32 = 20;
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let [per_set, most, operations, sets_limit] = limits(kernel).map(number);
+    let [per_set, most, operations, sets_limit] = limits(&current.kernel).map(number);
     let largest = SEMAPHORE_MAX.unsigned_abs();
     let (mut sets, mut semaphores) = (UNDO_SIZE, largest);
     if command != IPC_INFO {
-        let all = kernel.ipc.semaphores.all();
+        let all = current.container().ipc.semaphores.all();
         sets = number(all.len());
         semaphores = number(all.iter().map(|(_, set)| set.len()).sum());
     }

@@ -93,7 +93,8 @@ pub fn shmget(current: &mut Current, key: i32, size: u64, flags: u32) -> Syscall
         }
     };
     let most = kernel.settings.size(settings::SHARED_SEGMENTS, 0);
-    let id = kernel.ipc.segments.get(key, flags, &current.credentials(), most, fits, make)?;
+    let segments = &current.container().ipc.segments;
+    let id = segments.get(key, flags, &current.credentials(), most, fits, make)?;
     Ok(u64::from(id.unsigned_abs()))
 }
 
@@ -106,9 +107,10 @@ pub fn shmat(current: &mut Current, id: i32, address: u64, flags: u32) -> Syscal
     let execute = flags & SHM_EXEC != 0;
     let wanted = READ | if read_only { 0 } else { WRITE } | if execute { 0o111 } else { 0 };
     let kernel = current.kernel.clone();
-    let segment = find(current, &kernel.ipc.segments, id, wanted)?;
+    let registry = &current.container().ipc.segments;
+    let segment = find(current, registry, id, wanted)?;
     let access = if read_only { OpenFlags::empty() } else { OpenFlags::READ_WRITE };
-    let open = segment.attach(&kernel, id, current.process().pid(), access);
+    let open = segment.attach(&kernel, registry, (id, current.process().pid()), access);
     let mut protection = Protection::READ;
     protection.set(Protection::WRITE, !read_only);
     protection.set(Protection::EXECUTE, execute);
@@ -179,7 +181,7 @@ pub async fn shmctl(
     buffer: UserAddress,
 ) -> SyscallResult {
     let kernel = current.kernel.clone();
-    let registry = &kernel.ipc.segments;
+    let registry = &current.container().ipc.segments;
     match command {
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
             let (id, segment) = find_for_stat(current, registry, id, command, SHM_STAT_ANY)?;

@@ -84,7 +84,7 @@ impl Clock {
                 let process = if pid == 0 {
                     current.process().clone()
                 } else {
-                    current.kernel.processes.process(pid).ok_or(Errno::EINVAL)?
+                    current.processes().process(pid).ok_or(Errno::EINVAL)?
                 };
                 Ok(select(process.usage(monotonic), user_only))
             }
@@ -92,7 +92,7 @@ impl Clock {
                 let task = if tid == 0 {
                     current.task.clone()
                 } else {
-                    current.kernel.processes.task(tid).ok_or(Errno::EINVAL)?
+                    current.processes().task(tid).ok_or(Errno::EINVAL)?
                 };
                 Ok(select(task.accounting.usage(monotonic), user_only))
             }

@@ -141,7 +141,7 @@ fn notification(
             Some(match event.notify {
                 SIGEV_SIGNAL | SIGEV_THREAD => Notification::Process(signal, event.value),
                 SIGEV_THREAD_ID => {
-                    let task = current.kernel.processes.task(event.thread);
+                    let task = current.processes().task(event.thread);
                     let own = |task: &Arc<crate::kernel::Task>| {
                         Arc::ptr_eq(&task.process, current.process())
                     };

@@ -8,7 +8,9 @@ mod subtree;
 
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
-use guest_abi::container::{CachePolicy, MountSource, MountSpec, RootWrites, TmpfsSpec};
+use guest_abi::container::{
+    CachePolicy, ContainerSpec, MountSource, MountSpec, RootWrites, TmpfsSpec,
+};
 
 use self::subtree::Subtree;
 use super::{
@@ -25,44 +27,46 @@ use crate::{
         proc, sys,
         tmpfs::{self, Tmpfs},
     },
-    kernel::{Credentials, Kernel, StartFailure},
+    kernel::{Container, Credentials, Kernel, StartFailure},
     vfs::DeviceNumber,
 };
 
 /// Size limit of tmpfs instances that are to stay empty or hold device nodes, in bytes.
 const SMALL: u64 = 1 << 20;
 
-/// Makes the mount namespace that the boot information describes.
+/// Makes the mount namespace of `container`.
 ///
 /// # Errors
 /// What could not be mounted, and why.
-pub async fn mount(kernel: &Arc<Kernel>) -> Result<Arc<Namespace>, StartFailure> {
-    let container = &kernel.boot_info().container;
-    let root = root_file_system(kernel)
+pub async fn mount(
+    kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
+) -> Result<Arc<Namespace>, StartFailure> {
+    let root = root_file_system(kernel, container)
         .await
         .map_err(|errno| StartFailure::new("cannot mount the root file system", errno))?;
     let root = Mount::new(root, &kernel.vfs.dentries, "rootfs", MountFlags::empty());
     let namespace = Namespace::new(root);
-    for spec in &container.mounts {
+    for spec in &container.spec.mounts {
         let failure = |errno| {
             let (destination, kind) = (&spec.destination, name_of(&spec.source));
             StartFailure::new(format!("cannot mount {kind} at {destination}"), errno)
         };
-        mount_one(kernel, &namespace, spec).await.map_err(failure)?;
+        mount_one(kernel, container, &namespace, spec).await.map_err(failure)?;
     }
-    nodes::make(kernel, &namespace).await?;
-    apply_settings(kernel)?;
-    restrict(kernel, &namespace).await?;
-    if container.root.writes == RootWrites::ReadOnly {
+    nodes::make(kernel, &namespace, &container.spec.nodes).await?;
+    apply_settings(kernel, container)?;
+    restrict(kernel, &namespace, &container.spec).await?;
+    if container.spec.root.writes == RootWrites::ReadOnly {
         namespace.root().set_flags(MountFlags::READ_ONLY);
     }
     Ok(namespace)
 }
 
 /// Gives the container's namespaces the settings it asks for.
-fn apply_settings(kernel: &Kernel) -> Result<(), StartFailure> {
-    for (name, value) in &kernel.boot_info().container.sysctls {
-        proc::set_setting(kernel, name, value).map_err(|errno| {
+fn apply_settings(kernel: &Kernel, container: &Container) -> Result<(), StartFailure> {
+    for (name, value) in &container.spec.sysctls {
+        proc::set_setting(kernel, container, name, value).map_err(|errno| {
             let operation = if errno == Errno::ENOENT { "open" } else { "write" };
             let key = name.replace('/', ".");
             let cause = format!("write sysctl key {key}: {operation} /proc/sys/{name}");
@@ -72,10 +76,14 @@ fn apply_settings(kernel: &Kernel) -> Result<(), StartFailure> {
     Ok(())
 }
 
-async fn root_file_system(kernel: &Arc<Kernel>) -> Result<Arc<dyn FileSystem>> {
-    let root = &kernel.boot_info().container.root;
+async fn root_file_system(
+    kernel: &Arc<Kernel>,
+    container: &Container,
+) -> Result<Arc<dyn FileSystem>> {
+    let root = &container.spec.root;
     let through = root.writes == RootWrites::Through;
-    let served = GoferFileSystem::mount(kernel, root.device, root.cache, !through).await?;
+    let served =
+        GoferFileSystem::mount((kernel, container), root.device, root.cache, !through).await?;
     if through {
         return Ok(served);
     }
@@ -97,6 +105,7 @@ const fn name_of(source: &MountSource) -> &'static str {
 
 async fn mount_one(
     kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
     namespace: &Arc<Namespace>,
     spec: &MountSpec,
 ) -> Result<()> {
@@ -106,7 +115,7 @@ async fn mount_one(
             let target = make_target(kernel, namespace, &spec.destination, true).await?;
             Overlay::new(kernel, Subtree::new(&target), tmpfs.size)
         }
-        source => file_system(kernel, source, flags).await?,
+        source => file_system(kernel, container, source, flags).await?,
     };
     let is_directory = file_system.root().kind() == FileKind::Directory;
     let target = make_target(kernel, namespace, &spec.destination, is_directory).await?;
@@ -116,6 +125,7 @@ async fn mount_one(
 
 async fn file_system(
     kernel: &Arc<Kernel>,
+    container: &Arc<Container>,
     source: &MountSource,
     flags: MountFlags,
 ) -> Result<Arc<dyn FileSystem>> {
@@ -130,18 +140,17 @@ async fn file_system(
         MountSource::Device { device, cache } => {
             let read_only = flags.contains(MountFlags::READ_ONLY);
             let cache: CachePolicy = *cache;
-            GoferFileSystem::mount(kernel, *device, cache, read_only).await?
+            GoferFileSystem::mount((kernel, container), *device, cache, read_only).await?
         }
         MountSource::Tmpfs(spec) => Tmpfs::new(kernel, tmpfs_options(spec)?),
         MountSource::Dev => {
             let file_system = small(0o755);
-            let console = kernel.boot_info().container.process.terminal;
-            dev::populate(&file_system.root(), console).await?;
+            dev::populate(&file_system.root(), container.spec.process.terminal).await?;
             file_system
         }
-        MountSource::Devpts => devpts::new(kernel),
-        MountSource::Mqueue => mqueue::new(kernel),
-        MountSource::Proc => proc::new(kernel),
+        MountSource::Devpts => devpts::new(kernel, &container.terminals.ptys),
+        MountSource::Mqueue => mqueue::new(kernel, &container.ipc),
+        MountSource::Proc => proc::new(kernel, container),
         MountSource::Sysfs => sys::new(kernel),
         MountSource::Cgroup => small(0o555),
     })
@@ -190,8 +199,11 @@ fn components(name: &str) -> Vec<&str> {
 }
 
 /// Masks paths and makes paths read-only.
-async fn restrict(kernel: &Arc<Kernel>, namespace: &Arc<Namespace>) -> Result<(), StartFailure> {
-    let container = &kernel.boot_info().container;
+async fn restrict(
+    kernel: &Arc<Kernel>,
+    namespace: &Arc<Namespace>,
+    container: &ContainerSpec,
+) -> Result<(), StartFailure> {
     for name in &container.masked_paths {
         let failure = |errno| StartFailure::new(format!("cannot mask {name}"), errno);
         if let Some(path) = find(kernel, namespace, name).await.map_err(failure)? {

@@ -18,8 +18,9 @@ use crate::{
 pub(super) async fn make(
     kernel: &Arc<Kernel>,
     namespace: &Arc<Namespace>,
+    nodes: &[NodeSpec],
 ) -> Result<(), StartFailure> {
-    for spec in &kernel.boot_info().container.nodes {
+    for spec in nodes {
         make_one(kernel, namespace, spec)
             .await
             .map_err(|errno| StartFailure::new(format!("mknod {}", spec.path), errno))?;

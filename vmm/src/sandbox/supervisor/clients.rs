@@ -1,12 +1,14 @@
 //! Commands that are connected to the control socket.
 
+use std::os::fd::BorrowedFd;
+
 use guest_abi::control::{HostMessage, ProcessEntry, ProcessNumber, SignalTarget};
 use rustix::{
     io::Errno,
     net::{SocketFlags, accept_with},
 };
 
-use super::{Supervisor, Table, duplicate, readiness::Source};
+use super::{super::devices::Device, Supervisor, Table, duplicate, readiness::Source};
 use crate::{
     channel::Channel,
     control_socket::{Phase, Reply, Request},
@@ -26,27 +28,37 @@ pub struct Clients {
 #[derive(Debug)]
 struct Client {
     channel: Channel,
+    /// The container whose control socket it has connected to.
+    container: ProcessNumber,
     awaits: Option<Awaited>,
+    /// Devices that are kept for the container that it is going to make.
+    kept: Vec<Device>,
 }
 
 /// What a client waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaited {
-    /// A phase.
-    Phase(Phase),
-    /// That a process runs.
+    /// A phase of a container.
+    Phase(ProcessNumber, Phase),
+    /// That a process runs, or that a further container is made.
     Started(ProcessNumber),
-    /// The list of processes.
-    Processes,
-    /// The end.
-    End,
+    /// The list of a container's processes.
+    Processes(ProcessNumber),
+    /// The end of a container.
+    End(ProcessNumber),
 }
 
 impl Supervisor {
-    /// Takes a connection that waits.
-    pub(super) fn accept(&mut self) {
+    /// Takes a connection that waits at the control socket of `container`.
+    pub(super) fn accept(&mut self, container: ProcessNumber) {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let Ok(socket) = accept_with(&self.listener, flags) else { return };
+        let listener = match container {
+            ProcessNumber::FIRST => Some(&self.listener),
+            number => self.further.listener(number),
+        };
+        let Some(Ok(socket)) = listener.map(|listener| accept_with(listener, flags)) else {
+            return;
+        };
         if self.clients.connected.len() >= MAX_CLIENTS {
             return;
         }
@@ -54,20 +66,25 @@ impl Supervisor {
         self.clients.next += 1;
         let channel = Channel::from(socket);
         self.watch(Source::Client(number), duplicate(&channel));
-        self.clients.connected.insert(number, Client { channel, awaits: None });
+        self.clients
+            .connected
+            .insert(number, Client { channel, container, awaits: None, kept: Vec::new() });
     }
 
     /// Reads what a client asks.
     pub(super) fn read_client(&mut self, number: u64) {
         let Some(client) = self.clients.connected.get(&number) else { return };
+        let container = client.container;
         match client.channel.try_receive::<Request>() {
-            Ok((request, descriptors)) => match self.serve_request(number, request, descriptors) {
-                Ok(Some(reply)) => self.reply(number, &reply),
-                Ok(None) => {}
-                Err(failure) => self.reply(number, &Reply::Failed(failure)),
-            },
+            Ok((request, descriptors)) => {
+                match self.serve_request(number, container, request, descriptors) {
+                    Ok(Some(reply)) => self.reply(number, &reply),
+                    Ok(None) => {}
+                    Err(failure) => self.reply(number, &Reply::Failed(failure)),
+                }
+            }
             Err(Errno::AGAIN) => {}
-            Err(_) => self.drop_client(number),
+            Err(_) => self.client_gone(number),
         }
     }
 
@@ -75,28 +92,29 @@ impl Supervisor {
     fn serve_request(
         &mut self,
         client: u64,
+        container: ProcessNumber,
         request: Request,
         descriptors: Vec<std::os::fd::OwnedFd>,
     ) -> Result<Option<Reply>, Failure> {
-        match (request, self.phase) {
+        match (request, self.phase_of(container)) {
             (Request::Phase, phase) => return Ok(Some(Reply::Phase(phase))),
             (Request::VmExits, _) => {
                 let counts = self.machine.as_ref().map(|machine| machine.exit_counts().0);
                 return Ok(Some(Reply::VmExits(counts.filter(|counts| !counts.is_empty()))));
             }
-            (Request::Wait, _) => self.let_wait(client, Awaited::End),
+            (Request::Wait, _) => self.let_wait(client, Awaited::End(container)),
             (_, Phase::Ending) => return Err(not_running()),
             (Request::Signal { number, all: true }, _) => {
-                self.signal_target(number, SignalTarget::All);
+                self.signal_target(container, number, SignalTarget::All(container));
                 return Ok(Some(Reply::Done));
             }
             (Request::Signal { number, all: false }, _) => {
-                self.signal(ProcessNumber::FIRST, number);
+                self.signal(container, number);
                 return Ok(Some(Reply::Done));
             }
             (Request::Start, Phase::Created) => {
-                self.let_wait(client, Awaited::Phase(Phase::Running));
-                self.tell(HostMessage::Start);
+                self.let_wait(client, Awaited::Phase(container, Phase::Running));
+                self.tell(HostMessage::Start(container));
             }
             (Request::Start, _) => {
                 let cause = "cannot start a container that has run or is running";
@@ -104,12 +122,12 @@ impl Supervisor {
             }
             (_, Phase::Creating) => return Err(not_running()),
             (Request::Pause, Phase::Running) => {
-                self.let_wait(client, Awaited::Phase(Phase::Paused));
-                self.tell(HostMessage::Pause);
+                self.let_wait(client, Awaited::Phase(container, Phase::Paused));
+                self.tell(HostMessage::Pause(container));
             }
             (Request::Resume, Phase::Paused) => {
-                self.let_wait(client, Awaited::Phase(Phase::Running));
-                self.tell(HostMessage::Resume);
+                self.let_wait(client, Awaited::Phase(container, Phase::Running));
+                self.tell(HostMessage::Resume(container));
             }
             (Request::Pause, _) => return Err(not_running()),
             (Request::Resume, _) => {
@@ -119,14 +137,26 @@ impl Supervisor {
                 let cause = "cannot exec in a paused container";
                 return Err(Failure::new(cause, "resume it first"));
             }
-            (Request::Execute(process), _) => self.execute(client, process, descriptors)?,
+            (Request::Execute(process), _) => {
+                self.execute(client, container, process, descriptors)?;
+            }
+            (Request::ReserveDevice | Request::CreateContainer(_), _)
+                if container != ProcessNumber::FIRST =>
+            {
+                let cause = "a container can only be made in the sandbox of a pod";
+                return Err(Failure::new(cause, "name the sandbox's own container"));
+            }
+            (Request::ReserveDevice, _) => self.reserve_device(client)?,
+            (Request::CreateContainer(spec), _) => {
+                self.create_container(client, spec, descriptors)?;
+            }
             (Request::LimitTasks(limit), _) => {
-                self.tell(HostMessage::LimitTasks(limit));
+                self.tell(HostMessage::LimitTasks { container, limit });
                 return Ok(Some(Reply::Done));
             }
             (Request::Processes, _) => {
-                self.let_wait(client, Awaited::Processes);
-                self.tell(HostMessage::ListProcesses);
+                self.let_wait(client, Awaited::Processes(container));
+                self.tell(HostMessage::ListProcesses(container));
             }
         }
         Ok(None)
@@ -139,14 +169,50 @@ impl Supervisor {
         }
     }
 
-    /// The container is in another phase.
-    pub(super) fn reply_to_phase(&mut self, phase: Phase) {
-        self.reply_to_waiting(Awaited::Phase(phase), &Reply::Done);
+    /// Sends `client` a reply that is not the last; whether it could.
+    pub(super) fn send_to(
+        &self,
+        client: u64,
+        reply: &Reply,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> bool {
+        let client = self.clients.connected.get(&client);
+        client.is_some_and(|client| client.channel.try_send_with(reply, descriptors).is_ok())
     }
 
-    /// The sentry has listed its processes.
-    pub(super) fn reply_with_processes(&mut self, list: Vec<ProcessEntry>) {
-        self.reply_to_waiting(Awaited::Processes, &Reply::Processes(list));
+    /// Keeps `device` for a client.
+    pub(super) fn keep_for(&mut self, client: u64, device: Device) {
+        match self.clients.connected.get_mut(&client) {
+            Some(client) => client.kept.push(device),
+            None => self.further.give_back(vec![device]),
+        }
+    }
+
+    /// What is kept for a client, which is about to be used.
+    pub(super) fn take_kept(&mut self, client: u64) -> Vec<Device> {
+        let client = self.clients.connected.get_mut(&client);
+        client.map(|client| std::mem::take(&mut client.kept)).unwrap_or_default()
+    }
+
+    /// The container is in another phase.
+    pub(super) fn reply_to_phase(&mut self, container: ProcessNumber, phase: Phase) {
+        self.reply_to_waiting(Awaited::Phase(container, phase), &Reply::Done);
+    }
+
+    /// The sentry has listed a container's processes.
+    pub(super) fn reply_with_processes(
+        &mut self,
+        container: ProcessNumber,
+        list: Vec<ProcessEntry>,
+    ) {
+        self.reply_to_waiting(Awaited::Processes(container), &Reply::Processes(list));
+    }
+
+    /// Replies to everybody who waits for anything of a further container: it has ended.
+    pub(super) fn reply_to_all_of(&mut self, container: ProcessNumber, end: &Reply) {
+        self.reply_to_waiting(Awaited::End(container), end);
+        let waits = |client: &Client| client.container == container && client.awaits.is_some();
+        self.reply_not_running(waits);
     }
 
     /// Replies to everybody who waits for `awaited`.
@@ -163,8 +229,12 @@ impl Supervisor {
 
     /// Replies to everybody who waits for anything: it has ended.
     pub(super) fn reply_to_all(&mut self, end: &Reply) {
-        self.reply_to_waiting(Awaited::End, end);
-        let waiting = self.clients.connected.iter().filter(|(_, client)| client.awaits.is_some());
+        self.reply_to_waiting(Awaited::End(ProcessNumber::FIRST), end);
+        self.reply_not_running(|client| client.awaits.is_some());
+    }
+
+    fn reply_not_running(&mut self, waits: impl Fn(&Client) -> bool) {
+        let waiting = self.clients.connected.iter().filter(|(_, client)| waits(client));
         let waiting: Vec<u64> = waiting.map(|(number, _)| *number).collect();
         let reply = Reply::Failed(not_running());
         waiting.into_iter().for_each(|number| self.reply(number, &reply));
@@ -179,9 +249,19 @@ impl Supervisor {
         self.drop_client(number);
     }
 
+    /// A client hung up. If it was making a container, nobody knows that there is one.
+    fn client_gone(&mut self, number: u64) {
+        let awaits = self.clients.connected.get(&number).and_then(|client| client.awaits);
+        self.drop_client(number);
+        if let Some(Awaited::Started(container)) = awaits {
+            self.abandon_container(container);
+        }
+    }
+
     fn drop_client(&mut self, number: u64) {
         self.unwatch(Source::Client(number));
-        self.clients.connected.remove(&number);
+        let Some(client) = self.clients.connected.remove(&number) else { return };
+        self.further.give_back(client.kept);
     }
 }
 

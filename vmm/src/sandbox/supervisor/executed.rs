@@ -82,16 +82,30 @@ impl Executed {
 }
 
 impl Supervisor {
-    /// Has the sentry start `process`; `client` is told how that went. The descriptors are its
-    /// standard streams and its life line.
+    /// Has the sentry start `process` in `container`; `client` is told how that went. The descriptors
+    /// are its standard streams and its life line.
     pub(super) fn execute(
         &mut self,
         client: u64,
+        container: ProcessNumber,
         process: ProcessSpec,
         descriptors: Vec<OwnedFd>,
     ) -> Result<()> {
         let [input, output, error, life_line] = <[OwnedFd; 4]>::try_from(descriptors)
             .map_err(|_| Failure::new("exec without its streams", "please report it"))?;
+        let (number, console) = self.admit([input, output, error], life_line)?;
+        self.let_wait(client, Awaited::Started(number));
+        self.tell(HostMessage::Execute { number, container, console, process });
+        Ok(())
+    }
+
+    /// Gives a process that is to be started a number and a console, which its streams are connected
+    /// to.
+    pub(super) fn admit(
+        &mut self,
+        [input, output, error]: [OwnedFd; 3],
+        life_line: OwnedFd,
+    ) -> Result<(ProcessNumber, u16)> {
         let streams = HostStreams::received(input, output, error).map_err(cannot_start)?;
         let (console, queues) = self.executed.free.pop_first().ok_or_else(|| {
             Failure::new(
@@ -107,9 +121,7 @@ impl Supervisor {
         self.watch(Source::LifeLine(number), duplicate(&life_line));
         let process_state = self.serve_streams(console, queues, streams, life_line);
         self.executed.running.insert(number, process_state);
-        self.let_wait(client, Awaited::Started(number));
-        self.tell(HostMessage::Execute { number, console, process });
-        Ok(())
+        Ok((number, console))
     }
 
     fn serve_streams(

@@ -6,6 +6,7 @@
 
 mod clients;
 mod executed;
+mod further;
 mod readiness;
 
 use std::{collections::BTreeMap, os::fd::OwnedFd, rc::Rc, sync::Arc};
@@ -15,6 +16,7 @@ use guest_abi::control::{ExitStatus, HostMessage, ProcessNumber, SentryMessage, 
 use platform_kvm::Machine;
 
 use super::{
+    Later,
     event_loop::{Shared, Streams, Subscriber, are_delivered, failed, shared},
     watch::{Watch, Watched},
 };
@@ -24,10 +26,10 @@ use crate::{
     devices::{End, Ending, StreamEvents, control::Control, output::Output},
     error::Result,
     stand_in::Happened,
-    virtqueue::DeviceQueue,
 };
 use clients::Clients;
 use executed::Executed;
+use further::Further;
 use readiness::{Inbox, Source};
 
 /// How others reach the sandbox process.
@@ -48,7 +50,7 @@ pub struct Connections {
 pub fn run(
     connections: Connections,
     streams: Streams,
-    exec_queues: Vec<DeviceQueue>,
+    later: Later,
     watched: Vec<Watched>,
     machine: Option<Arc<Machine>>,
     ending: &Ending,
@@ -69,7 +71,8 @@ pub fn run(
     }
     let mut supervisor = Supervisor {
         clients: Clients::default(),
-        executed: Executed::new(exec_queues),
+        executed: Executed::new(later.exec_queues),
+        further: Further::new(later.spare),
         maker: Some(connections.maker),
         life_line: connections.life_line,
         listener: connections.listener,
@@ -102,13 +105,14 @@ struct Supervisor {
     life_line: Channel,
     clients: Clients,
     executed: Executed,
+    further: Further,
     /// Whether output that nobody reads is given up.
     is_abandoned: bool,
 }
 
 impl Supervisor {
     fn watch_connections(&mut self) {
-        self.watch(Source::Listener, self.listener.try_clone());
+        self.watch(Source::Listener(ProcessNumber::FIRST), self.listener.try_clone());
         self.watch(Source::LifeLine(ProcessNumber::FIRST), duplicate(&self.life_line));
         if let Some(maker) = self.maker.as_ref().map(duplicate) {
             self.watch(Source::Maker, maker);
@@ -140,7 +144,8 @@ impl Supervisor {
     fn act(&mut self) {
         while let Some(source) = self.inbox.next() {
             match source {
-                Source::Listener => self.accept(),
+                Source::Listener(container) => self.accept(container),
+                Source::Gofer(container) => self.gofer_ended(container),
                 Source::Maker => self.maker_gone(),
                 Source::LifeLine(number) => self.read_life_line(number),
                 Source::Client(number) => self.read_client(number),
@@ -156,16 +161,24 @@ impl Supervisor {
 
     fn take_report(&mut self, report: SentryMessage) {
         match report {
-            SentryMessage::Created => self.created(),
-            SentryMessage::Started => self.enter(Phase::Running),
-            SentryMessage::Paused => self.enter(Phase::Paused),
-            SentryMessage::Resumed => self.enter(Phase::Running),
-            SentryMessage::Processes(list) => self.reply_with_processes(list),
+            SentryMessage::Created(ProcessNumber::FIRST) => self.created(),
+            SentryMessage::Created(number) => self.container_created(number),
+            SentryMessage::Started(number) => self.enter(number, Phase::Running),
+            SentryMessage::Paused(number) => self.enter(number, Phase::Paused),
+            SentryMessage::Resumed(number) => self.enter(number, Phase::Running),
+            SentryMessage::Processes { container, list } => {
+                self.reply_with_processes(container, list);
+            }
             SentryMessage::Executed { number, pid } => self.process_started(number, pid),
             SentryMessage::ExecuteFailed { number, cause, errno } => {
                 self.process_not_started(number, super::start_failure(&cause, errno));
+                self.container_ended(number);
             }
-            SentryMessage::ExecutedExited { number, status } => self.process_ended(number, status),
+            SentryMessage::ExecutedExited { number, status } => {
+                self.container_ended(number);
+                self.process_ended(number, status);
+                self.reply_to_all_of(number, &Reply::Ended(status));
+            }
             SentryMessage::StreamsClosed { number } => self.forget_process(number),
             // The control device deals with the others itself.
             _ => {}
@@ -191,9 +204,21 @@ impl Supervisor {
         self.unwatch(Source::Maker);
     }
 
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.reply_to_phase(phase);
+    fn enter(&mut self, container: ProcessNumber, phase: Phase) {
+        match container {
+            ProcessNumber::FIRST => self.phase = phase,
+            number => self.enter_further(number, phase),
+        }
+        self.reply_to_phase(container, phase);
+    }
+
+    /// How far a container is; none goes on when the sandbox ends.
+    fn phase_of(&self, container: ProcessNumber) -> Phase {
+        match container {
+            _ if self.phase == Phase::Ending => Phase::Ending,
+            ProcessNumber::FIRST => self.phase,
+            number => self.further.phase(number),
+        }
     }
 
     /// Whether nothing remains to be done after `end`.
@@ -236,6 +261,7 @@ impl Supervisor {
                 // The stand-in was killed: so is what it stood for.
                 self.unwatch(Source::LifeLine(number));
                 self.signal(number, 9);
+                self.abandon_container(number);
                 self.is_abandoned |= number == ProcessNumber::FIRST;
             }
         }
@@ -243,13 +269,19 @@ impl Supervisor {
 
     /// Sends signal `signal` to a process.
     fn signal(&mut self, process: ProcessNumber, signal: u8) {
-        self.signal_target(signal, SignalTarget::Process(process));
+        self.signal_target(process, signal, SignalTarget::Process(process));
     }
 
-    fn signal_target(&mut self, number: u8, target: SignalTarget) {
+    /// Sends signal `number` to `target`, which is in `container` unless that is the number of an
+    /// executed process.
+    fn signal_target(&mut self, container: ProcessNumber, number: u8, target: SignalTarget) {
         if self.phase == Phase::Ending {
             // Only output is left, which whoever kills a container does not wait for.
             self.is_abandoned |= number == 9;
+        } else if matches!(self.further.phase(container), Phase::Creating | Phase::Created) {
+            if !IGNORED_BY_DEFAULT.contains(&number) {
+                self.abandon_container(container);
+            }
         } else if matches!(self.phase, Phase::Creating | Phase::Created) {
             // There is no program yet that could handle it.
             if !IGNORED_BY_DEFAULT.contains(&number) {

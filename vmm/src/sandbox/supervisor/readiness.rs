@@ -15,14 +15,16 @@ use super::{Supervisor, Table};
 /// What can become ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// A client wants to connect.
-    Listener,
+    /// A client wants to connect to the control socket of this container.
+    Listener(ProcessNumber),
     /// The command that makes the container hung up.
     Maker,
     /// A stand-in says something, or hung up.
     LifeLine(ProcessNumber),
     /// A client says something, or hung up.
     Client(u64),
+    /// The gofer of this further container hung up.
+    Gofer(ProcessNumber),
     /// The doorbell of the consoles of executed processes.
     Consoles,
 }

@@ -106,7 +106,7 @@ fn follow(subject: &DescriptorSubject, caller: Caller<'_>) -> Result<Path> {
 }
 
 /// /proc/PID/fdinfo/N (proc_pid_fdinfo(5)).
-fn facts(subject: &DescriptorSubject, kernel: &Arc<Kernel>) -> Result<Vec<u8>> {
+fn facts(subject: &DescriptorSubject, _kernel: &Arc<Kernel>) -> Result<Vec<u8>> {
     let open = subject.open()?;
     let position = *open.offset().lock();
     let mount = open.path.as_ref().map_or(0, |path| path.mount.id);
@@ -120,7 +120,7 @@ fn facts(subject: &DescriptorSubject, kernel: &Arc<Kernel>) -> Result<Vec<u8>> {
     }
     if let Some(file) = open.downcast::<PidFd>() {
         let process = file.process();
-        let known = kernel.processes.process(process.pid());
+        let known = process.table().process(process.pid());
         let is_known = known.is_some_and(|known| Arc::ptr_eq(&known, process));
         let pid = if is_known { i64::from(process.pid()) } else { -1 };
         text += &format!("Pid:\t{pid}\nNSpid:\t{pid}\n");

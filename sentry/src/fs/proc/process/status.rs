@@ -107,7 +107,7 @@ fn signals(subject: &ProcessSubject, kernel: &Kernel) -> String {
     let (ignored, caught) = dispositions(subject);
     let uid = subject.process.real_uid();
     let of_user = |process: &Arc<Process>| process.real_uid() == uid;
-    let processes = kernel.processes.processes().into_iter().filter(of_user);
+    let processes = kernel.all_processes().into_iter().filter(of_user);
     let queued: usize = processes.map(|process| process.queued_signals()).sum();
     format!(
         "Threads:\t{threads}\nSigQ:\t{queued}/{}\nSigPnd:\t{:016x}\nShdPnd:\t{:016x}\nSigBlk:\t{:016x}\n\
