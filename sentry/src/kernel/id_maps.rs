@@ -71,6 +71,15 @@ impl IdMap {
         self.find(inside, |run| (run.inside, run.outside)).ok_or(Errno::EINVAL)
     }
 
+    /// The first of the ids outside that one run gives the `count` from `inside` on.
+    pub(super) fn outside_run(&self, inside: u32, count: u32) -> Option<u32> {
+        self.0.iter().find_map(|run| {
+            let distance = inside.checked_sub(run.inside)?;
+            let is_covered = distance.checked_add(count)? <= run.count;
+            run.outside.checked_add(distance).filter(|_| is_covered)
+        })
+    }
+
     fn find(&self, id: u32, ends: impl Fn(&IdMapping) -> (u32, u32)) -> Option<u32> {
         self.0.iter().find_map(|run| {
             let (from, to) = ends(run);

@@ -190,11 +190,10 @@ impl UserNamespace {
 
     /// `runs` with outside ids of the container's namespace in place of the parent's.
     fn translate(&self, kind: IdKind, runs: Vec<IdMapping>) -> Result<Vec<IdMapping>> {
+        let Some(parent) = &self.parent else { return Ok(runs) };
         let translated = runs.into_iter().map(|run| {
-            let last = run.outside.checked_add(run.count - 1)?;
-            let (outside, end) = (self.of_parent(kind, run.outside)?, self.of_parent(kind, last)?);
-            // A run that several of the parent's cover is not one outside.
-            (end.checked_sub(outside)? == run.count - 1).then_some(IdMapping { outside, ..run })
+            let outside = |map: &IdMap| map.outside_run(run.outside, run.count);
+            Some(IdMapping { outside: parent.with_map(kind, outside)?, ..run })
         });
         translated.collect::<Option<_>>().ok_or(Errno::EPERM)
     }
@@ -447,6 +446,8 @@ mod tests {
         let inner = member.in_new_namespace(8).unwrap();
         let nested = inner.user_namespace.clone().unwrap();
         assert_eq!(nested.set_map(IdKind::User, &member, b"5 40 20"), Err(Errno::EPERM));
+        // No one line of the parent's map covers the id between the two.
+        assert_eq!(nested.set_map(IdKind::User, &member, b"0 49 952"), Err(Errno::EPERM));
         nested.set_map(IdKind::User, &member, b"5 1 3").unwrap();
         assert_eq!(inner.named_user(6), Ok(102));
         assert_eq!(inner.shown_user(101), 5);
