@@ -26,7 +26,7 @@ const WITHOUT: &str = "SANDBOX_VMM_SECCOMP_WITHOUT";
 type Workload = fn(&str) -> bool;
 
 /// From the quickest to the slowest.
-const WORKLOADS: [Workload; 6] = [nothing, files, memory, socket, container, terminal];
+const WORKLOADS: [Workload; 7] = [nothing, files, memory, socket, container, pod, terminal];
 
 /// What rules contain that no run can be sure to need, and why they stay.
 const EXCEPTIONS: [(&str, &str); 26] = [
@@ -137,13 +137,7 @@ fn socket(without: &str) -> bool {
 /// A container that commands control.
 fn container(without: &str) -> bool {
     let runtime = Runtime::new("seccomp", "echo ready; sleep 30 & wait", "", "");
-    let run = |arguments: &[&str]| {
-        let mut command = runtime.command(arguments);
-        let out = File::create(runtime.path("out")).unwrap();
-        let status = command.env(WITHOUT, without).stdout(out).stderr(Stdio::null()).status();
-        status.unwrap().success()
-    };
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let run = |arguments: &[&str]| succeeds(&runtime, without, arguments);
     run(&["create", "c"])
         && run(&["start", "c"])
         && run(&["exec", "c", "/bin/true"])
@@ -151,13 +145,47 @@ fn container(without: &str) -> bool {
         && run(&["pause", "c"])
         && run(&["resume", "c"])
         && run(&["kill", "c", "KILL"])
-        && loop {
-            match runtime.run(&["delete", "c"]).status.success() {
-                true => break true,
-                false if Instant::now() > deadline => break false,
-                false => thread::sleep(Duration::from_millis(10)),
-            }
+        && is_deleted(&runtime, "c")
+}
+
+/// A further container in a sandbox, which goes on after it.
+fn pod(without: &str) -> bool {
+    const SCRIPT: &str = "sleep 30 & wait";
+    let runtime = Runtime::new("seccomp_pod", SCRIPT, "", "");
+    let annotate = |annotations: &str| runtime.replace(r#""color": "blue""#, annotations);
+    let run = |arguments: &[&str]| succeeds(&runtime, without, arguments);
+    annotate(r#""io.kubernetes.cri.container-type": "sandbox""#);
+    let is_started = run(&["create", "pod"]) && run(&["start", "pod"]);
+    runtime.configure(SCRIPT, "", "");
+    annotate(
+        r#""io.kubernetes.cri.container-type": "container",
+        "io.kubernetes.cri.sandbox-id": "pod""#,
+    );
+    is_started
+        && run(&["create", "c"])
+        && run(&["start", "c"])
+        && run(&["kill", "c", "KILL"])
+        && is_deleted(&runtime, "c")
+        && run(&["exec", "pod", "/bin/true"])
+}
+
+fn succeeds(runtime: &Runtime, without: &str, arguments: &[&str]) -> bool {
+    let mut command = runtime.command(arguments);
+    let out = File::create(runtime.path("out")).unwrap();
+    let status = command.env(WITHOUT, without).stdout(out).stderr(Stdio::null()).status();
+    status.unwrap().success()
+}
+
+/// Deletes a container, as soon as it has ended.
+fn is_deleted(runtime: &Runtime, id: &str) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match runtime.run(&["delete", id]).status.success() {
+            true => return true,
+            false if Instant::now() > deadline => return false,
+            false => thread::sleep(Duration::from_millis(10)),
         }
+    }
 }
 
 /// A program on a terminal, stopped as a job and continued.
