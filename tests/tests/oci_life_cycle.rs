@@ -416,7 +416,7 @@ fn run_in_the_foreground_leaves_nothing_and_detached_it_goes_on() {
     assert_eq!(runtime.status("c"), "stopped");
     runtime.ok(&["delete", "c"]);
 
-    runtime.configure("sleep 0.3; exit 4", "", "");
+    runtime.configure("sleep 2; exit 4", "", "");
     let null = || Stdio::null();
     let detached =
         runtime.command(&["run", "--detach", "c"]).stdout(null()).stderr(null()).status();
