@@ -24,8 +24,8 @@ pub struct ContainerSpec {
     /// Whether the first process waits for [`crate::control::HostMessage::Start`]; those of further
     /// containers always do.
     pub waits_for_start: bool,
-    /// Most tasks that it may have; any number if absent.
-    pub task_limit: Option<u64>,
+    /// What it may use; what is absent has no limit.
+    pub limits: Limits,
     /// Mounts, in order.
     pub mounts: Vec<MountSpec>,
     /// Absolute paths that must read as empty.
@@ -44,6 +44,22 @@ pub struct ContainerSpec {
     pub gid_mappings: Vec<IdMapping>,
     /// Namespaces that it has together with the sandbox's first container.
     pub shared: SharedNamespaces,
+}
+
+/// What a container may use, in the terms of version 2 of control groups (cgroups(7)). The number of tasks
+/// is kept by the sentry; the host keeps the others, and the sentry shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most tasks (pids.max); `u64::MAX` for any number.
+    pub tasks: Option<u64>,
+    /// Most bytes of memory (memory.max); `u64::MAX` for any number.
+    pub memory_bytes: Option<u64>,
+    /// Processor time in a period (cpu.max), in microseconds; `u64::MAX` for all of it.
+    pub processor_quota_microseconds: Option<u64>,
+    /// The period (cpu.max), in microseconds.
+    pub processor_period_microseconds: Option<u64>,
+    /// Share of the processors when others want them too (cpu.weight), 1 to 10000.
+    pub processor_weight: Option<u64>,
 }
 
 /// Namespaces (namespaces(7)) that a further container of a sandbox shares with the first one.

@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-use crate::container::{ContainerSpec, ProcessSpec};
+use crate::container::{ContainerSpec, Limits, ProcessSpec};
 
 /// Queues of the control device, by index. Each buffer carries one [`crate::message`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,12 +94,12 @@ pub enum HostMessage {
     Pause(ProcessNumber),
     /// Go on; answered by [`SentryMessage::Resumed`].
     Resume(ProcessNumber),
-    /// Let a container have at most so many tasks, or any number.
-    LimitTasks {
+    /// Change what a container may use.
+    Limit {
         /// The container.
         container: ProcessNumber,
-        /// The number.
-        limit: Option<u64>,
+        /// What changes; what is absent stays.
+        limits: Limits,
     },
     /// Answer with [`SentryMessage::Processes`] of this container.
     ListProcesses(ProcessNumber),

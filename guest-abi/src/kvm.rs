@@ -95,6 +95,30 @@ pub struct BootHeader {
     pub realtime_offset_nanoseconds: u64,
 }
 
+/// Physical address of a [`VcpuCounts`] for each vCPU, behind the [`BootHeader`] in the same page.
+pub const VCPU_COUNTS_ADDRESS: u64 = BOOT_HEADER_ADDRESS + 0x800;
+
+/// What the sentry did on one vCPU that may be a VM exit. The host counts exits, but not these apart.
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct VcpuCounts {
+    /// The timer was set.
+    pub timer_settings: u64,
+    /// An interrupt was acknowledged.
+    pub interrupts_ended: u64,
+    /// Another vCPU was interrupted.
+    pub wakes_sent: u64,
+}
+
+/// Physical address of the counts of the vCPU at `index`.
+pub const fn vcpu_counts_address(index: u16) -> u64 {
+    VCPU_COUNTS_ADDRESS + index as u64 * size_of::<VcpuCounts>() as u64
+}
+
+const _: () = assert!(vcpu_counts_address(MAX_VCPUS) <= BOOT_PAGE_TABLES);
+
 const _: () =
     assert!(DEVICE_WINDOWS_BASE < 1 << 39, "the smallest physical address width is 39 bits");
 

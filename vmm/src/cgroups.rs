@@ -117,12 +117,13 @@ impl Cgroup {
 fn host_resources(resources: &LinuxResources) -> LinuxResources {
     let mut resources = resources.clone();
     resources.set_devices(None);
-    let pids = resources.pids().as_ref().and_then(task_limit);
+    // Zero is what engines send for "unset", and less for "any".
+    let pids = resources.pids().as_ref().map(LinuxPids::limit).filter(|&limit| limit != 0);
     resources.set_pids(pids.and_then(|limit| {
         let tasks = limit.saturating_mul(TASKS_PER_PROCESS).saturating_add(OWN_TASKS);
+        let tasks = if limit < 0 { -1 } else { tasks };
         LinuxPidsBuilder::default().limit(tasks).build().ok()
     }));
-    // Zero is what engines send for "unset".
     if let Some(mut processor) = resources.cpu().clone() {
         let set = |value: Option<u64>| value.filter(|&value| value > 0);
         processor.set_shares(set(processor.shares()));
@@ -145,11 +146,6 @@ fn host_resources(resources: &LinuxResources) -> LinuxResources {
         resources.set_block_io(None);
     }
     resources
-}
-
-/// The number of tasks that a container may have; `None` for any number.
-pub fn task_limit(pids: &LinuxPids) -> Option<i64> {
-    Some(pids.limit()).filter(|&limit| limit > 0)
 }
 
 #[cfg(test)]
@@ -175,8 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_stays_none() {
-        let sent: LinuxResources = serde_json::from_str(r#"{"pids": {"limit": -1}}"#).unwrap();
-        assert!(host_resources(&sent).pids().is_none());
+    fn a_limit_of_tasks_can_be_lifted() {
+        let limit = |sent: &str| {
+            let sent: LinuxResources = serde_json::from_str(sent).unwrap();
+            host_resources(&sent).pids().as_ref().map(LinuxPids::limit)
+        };
+        assert_eq!(limit(r#"{"pids": {"limit": -1}}"#), Some(-1));
+        assert_eq!(limit(r#"{"pids": {"limit": 0}}"#), None);
     }
 }

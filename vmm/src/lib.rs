@@ -11,6 +11,7 @@ pub mod control_socket;
 pub mod devices;
 pub mod error;
 mod file_pages;
+mod fork;
 pub mod gofer;
 pub mod hooks;
 pub mod inherit;

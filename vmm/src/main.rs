@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sandbox_vmm::{cli, gofer, sandbox::service, stand_in};
+use sandbox_vmm::{cli, gofer, stand_in};
 
 fn main() -> ExitCode {
     // The processes of a sandbox run the same binary. They are told apart before anything else
@@ -11,7 +11,6 @@ fn main() -> ExitCode {
     match subcommand.to_str() {
         Some(gofer::SUBCOMMAND) => gofer::main(),
         Some(stand_in::SUBCOMMAND) => stand_in::main(),
-        Some(service::SUBCOMMAND) => service::main(),
         _ => cli::main(),
     }
 }

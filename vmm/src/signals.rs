@@ -6,6 +6,9 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
+/// SIGKILL, as the number that others are told.
+pub const KILL: u8 = 9;
+
 /// Signals that are taken instead of acting on the process. SIGPIPE is ignored by Rust's start
 /// code; SIGCHLD and the stops of terminal access keep their default.
 const TAKEN: &[libc::c_int] = &[

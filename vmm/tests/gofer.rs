@@ -46,8 +46,8 @@ impl Client {
             read_only,
             device: device.clone(),
             window: window.try_clone().unwrap(),
-            kick: kick.try_clone().unwrap(),
-            call: call.try_clone().unwrap(),
+            kick: kick.clone(),
+            call: call.clone(),
         };
         let executable = Path::new(env!("CARGO_BIN_EXE_sandbox-vmm"));
         let process = spawn_from(executable, &[mount]).unwrap().ready().unwrap();

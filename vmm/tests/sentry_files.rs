@@ -65,6 +65,7 @@ where
         }],
         executors: 1,
         trusts_tsc: true,
+        hands_over_calls: true,
         kicks: vec![(QueueId { device: 0, queue: 0 }, kick.as_fd().try_clone_to_owned().unwrap())],
         calls: vec![call.as_fd().try_clone_to_owned().unwrap()],
     })

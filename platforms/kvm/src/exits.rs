@@ -1,7 +1,8 @@
 //! VM exits by reason: the cost that the design avoids, so it must be countable.
 //!
 //! KVM counts them for each vCPU, those too that never reach the VMM, and offers the counts as a
-//! binary file (Linux, Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD).
+//! binary file (Linux, Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD). Those that the sentry's
+//! interrupt controller causes have no count of their own there; the sentry counts them itself.
 
 use std::{
     collections::BTreeMap,
@@ -40,6 +41,14 @@ impl fmt::Display for ExitCounts {
     }
 }
 
+impl ExitCounts {
+    /// Adds `count` to what is counted as `reason`.
+    pub fn add(&mut self, reason: &str, count: u64) {
+        let sum = self.0.entry(reason.to_owned()).or_default();
+        *sum = sum.wrapping_add(count);
+    }
+}
+
 /// The counts of one vCPU, which go on while it runs.
 #[derive(Debug)]
 pub struct ExitCounter {
@@ -65,7 +74,7 @@ impl ExitCounter {
         for (reason, offset) in &self.counts {
             let mut count = [0; 8];
             if self.file.read_exact_at(&mut count, *offset).is_ok() {
-                *sum.0.entry(reason.clone()).or_default() += u64::from_ne_bytes(count);
+                sum.add(reason, u64::from_ne_bytes(count));
             }
         }
     }

@@ -17,6 +17,7 @@ mod memory;
 mod page_tables;
 mod released;
 pub mod self_test;
+mod stacks;
 mod symbols;
 mod vcpu;
 

@@ -12,7 +12,7 @@ use std::{
 use guest_abi::{
     kvm::{
         BOOT_HEADER_ADDRESS, BOOT_MAGIC, BootHeader, DIRECT_MAP_BASE, IMAGE_LOAD_ADDRESS,
-        IMAGE_VIRTUAL_OFFSET, STACK_STRIDE, stack_top,
+        IMAGE_VIRTUAL_OFFSET, VcpuCounts, stack_top, vcpu_counts_address,
     },
     message,
 };
@@ -32,6 +32,7 @@ use crate::{
     memory,
     page_tables::{Builder, Rights},
     released::ReturnableMemory,
+    stacks::{self, STACK_BYTES, stack_address},
     vcpu::{Vcpu, VcpuEnd},
 };
 
@@ -44,7 +45,9 @@ pub struct Machine {
     returnable: ReturnableMemory,
     _events: Vec<EventFd>,
     _vm: VmFd,
-    _memory: GuestMemoryMmap,
+    memory: GuestMemoryMmap,
+    /// Physical address of the stacks.
+    stacks: u64,
 }
 
 /// Stops the vCPUs of a machine from another thread.
@@ -98,7 +101,8 @@ impl Machine {
             })),
             _events: events,
             _vm: vm,
-            _memory: memory,
+            memory,
+            stacks: layout.stacks,
         })
     }
 
@@ -107,11 +111,32 @@ impl Machine {
         self.vcpu_count
     }
 
-    /// Exits of all vCPUs so far; empty if this kernel does not count them.
+    /// Exits of all vCPUs so far, with what the sentry did to cause some of them; empty if this
+    /// kernel does not count exits.
     pub fn exit_counts(&self) -> ExitCounts {
         let mut sum = ExitCounts::default();
         self.exit_counters.iter().for_each(|counter| counter.add_to(&mut sum));
+        if !sum.0.is_empty() {
+            (0..self.vcpu_count).for_each(|index| self.add_causes(index, &mut sum));
+        }
         sum
+    }
+
+    fn add_causes(&self, index: u16, sum: &mut ExitCounts) {
+        let address = GuestAddress(vcpu_counts_address(index));
+        let Ok(bytes) = self.memory.read_obj::<[u8; size_of::<VcpuCounts>()]>(address) else {
+            return;
+        };
+        let counts: VcpuCounts = zerocopy::transmute!(bytes);
+        sum.add("timer_settings", counts.timer_settings);
+        sum.add("interrupts_ended", counts.interrupts_ended);
+        sum.add("wakes_sent", counts.wakes_sent);
+    }
+
+    /// Most bytes that each vCPU's stack has held.
+    pub fn deepest_stacks(&self) -> impl Iterator<Item = usize> {
+        (0..self.vcpu_count)
+            .filter_map(|index| stacks::used_bytes(&self.memory, self.stacks, index))
     }
 
     /// For stopping it.
@@ -187,9 +212,8 @@ fn build_page_tables(
         tables.map(segment.address, physical, segment.size, rights)?;
     }
     for index in 0..vcpus {
-        let used = STACK_STRIDE - 4096;
-        let physical = layout.stacks + u64::from(index) * STACK_STRIDE + 4096;
-        tables.map(stack_top(index) - used, physical, used, Rights::Write)?;
+        let physical = stack_address(layout.stacks, index);
+        tables.map(stack_top(index) - STACK_BYTES, physical, STACK_BYTES, Rights::Write)?;
     }
     let mut direct = |start: u64, end: u64| {
         tables.map(DIRECT_MAP_BASE + start, start, end - start, Rights::Write)

@@ -17,6 +17,9 @@ const DATA: u64 = 0x1000_0000;
 /// SYSCALL; JMP back.
 const SYSCALL_LOOP: [u8; 4] = [0x0f, 0x05, 0xeb, 0xfc];
 
+/// MOV eax, 39; SYSCALL; JMP back.
+const SITE_LOOP: [u8; 9] = [0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+
 /// MOV [rdi], rax; ADD rdi, 4096; JMP back.
 const TOUCH_LOOP: [u8; 12] = [0x48, 0x89, 0x07, 0x48, 0x81, 0xc7, 0, 0x10, 0, 0, 0xeb, 0xf4];
 
@@ -29,13 +32,15 @@ fn main() {
         windows: vec![],
         executors: 1,
         trusts_tsc: true,
+        hands_over_calls: true,
         kicks: vec![],
         calls: vec![],
     });
     let platform = platform.unwrap();
     let bare = platform.measure_bare_stop(EXECUTOR, ROUNDS).unwrap();
     report("bare PTRACE_SYSEMU stop", bare);
-    report("system call through run_user", system_calls(&platform));
+    report("system call through run_user", system_calls(&platform, &SYSCALL_LOOP));
+    report("the same, handed over", system_calls(&platform, &SITE_LOOP));
     report("reused address space, first trap, its end", spaces(&platform, 1));
     report("the same, 64 at once, so most are new", spaces(&platform, 64));
     for pages in [1, 16, 64] {
@@ -55,10 +60,11 @@ fn task(platform: &PtracePlatform) -> UserContext {
     context
 }
 
-fn system_calls(platform: &PtracePlatform) -> Duration {
-    platform.memory().write(4096, &SYSCALL_LOOP).unwrap();
+fn system_calls(platform: &PtracePlatform, code: &[u8]) -> Duration {
+    platform.memory().write(4096, code).unwrap();
     let space = platform.create_address_space(Frame(0)).unwrap();
-    platform.map(space, CODE, Frame(1), 1, Protection::READ | Protection::EXECUTE);
+    let text = Protection::READ | Protection::EXECUTE | Protection::PRIVATE;
+    platform.map(space, CODE, Frame(1), 1, text);
     let mut task = task(platform);
     let start = Instant::now();
     for _ in 0..ROUNDS {

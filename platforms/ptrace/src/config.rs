@@ -18,6 +18,9 @@ pub struct Config {
     pub executors: u16,
     /// Whether the host's own clock is the time-stamp counter ([`crate::host_trusts_tsc`]).
     pub trusts_tsc: bool,
+    /// Whether user code may hand over calls without a stop, where the host can: it has two
+    /// processors for the sandbox, and user code may read its segment bases.
+    pub hands_over_calls: bool,
     /// For each queue, the eventfd that tells the device back end about new buffers.
     pub kicks: Vec<(QueueId, OwnedFd)>,
     /// Eventfds by which device back ends tell that they used buffers; one a device is enough.

@@ -78,6 +78,8 @@ pub struct Executor {
     entries: AtomicU32,
     /// When it is to leave user mode, by CLOCK_MONOTONIC; [`NEVER`] if at no fixed time.
     deadline: AtomicU64,
+    /// Calls that user code has handed over to it.
+    handed_over: AtomicU64,
     wake: OwnedFd,
     epoll: OwnedFd,
     threads: Mutex<Threads>,
@@ -93,6 +95,7 @@ impl Executor {
             interrupted: AtomicBool::new(false),
             entries: AtomicU32::new(0),
             deadline: AtomicU64::new(NEVER),
+            handed_over: AtomicU64::new(0),
             wake,
             epoll,
             threads: Mutex::default(),
@@ -120,6 +123,16 @@ impl Executor {
     /// Whether an interrupt waits; forgets it.
     pub fn take_interrupt(&self) -> bool {
         self.interrupted.load(SeqCst) && self.interrupted.swap(false, SeqCst)
+    }
+
+    /// Number of calls that user code has handed over to it.
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.load(Relaxed)
+    }
+
+    /// Notes that user code has handed over a call. Only the executor's own thread does so.
+    pub fn note_handed_over(&self) {
+        self.handed_over.store(self.handed_over() + 1, Relaxed);
     }
 
     /// Whether it runs user code.
@@ -211,25 +224,60 @@ pub fn wait_for_event(epoll: BorrowedFd<'_>, timeout: Option<u64>) -> Result<boo
 
 /// The stub threads of one executor, by the serial number of their process.
 #[derive(Debug, Default)]
-pub struct Threads(BTreeMap<u64, (Arc<StubProcess>, StubThread)>);
+pub struct Threads {
+    by_process: BTreeMap<u64, (Arc<StubProcess>, StubThread)>,
+    /// The process that the executor has entered and not left, since its thread there waits for the
+    /// answer to a call, or did.
+    entered: Option<Arc<StubProcess>>,
+}
 
 impl Threads {
     /// The executor's thread in `process`.
     pub fn get(&mut self, process: &StubProcess) -> Option<&mut StubThread> {
-        self.0.get_mut(&process.serial()).map(|(_, thread)| thread)
+        self.by_process.get_mut(&process.serial()).map(|(_, thread)| thread)
     }
 
     /// Adds the executor's thread in `process`, and forgets those of retired processes.
     pub fn add(&mut self, process: &Arc<StubProcess>, thread: StubThread) -> &mut StubThread {
-        self.0.retain(|_, (process, _)| !process.is_retired());
-        let entry = self.0.entry(process.serial()).insert_entry((process.clone(), thread));
+        self.by_process.retain(|_, (process, _)| !process.is_retired());
+        let entry = self.by_process.entry(process.serial()).insert_entry((process.clone(), thread));
         &mut entry.into_mut().1
     }
 
     /// Forgets the executor's thread in `process`, after saving the vector state in it.
     pub fn remove(&mut self, process: &StubProcess) {
-        if let Some((_, mut thread)) = self.0.remove(&process.serial()) {
+        if let Some((_, mut thread)) = self.by_process.remove(&process.serial()) {
             thread.save_extended();
+        }
+    }
+
+    /// Whether the executor is still in `process`, so that it must not enter again. Leaves any
+    /// other.
+    pub fn is_in(&mut self, process: &StubProcess) -> bool {
+        let is_in = self.entered.as_ref().is_some_and(|it| it.serial() == process.serial());
+        if !is_in {
+            self.leave();
+        }
+        is_in
+    }
+
+    /// Stays in `process`, or leaves it; `lost` tells that it was found gone.
+    pub fn stay_or_leave(&mut self, process: &Arc<StubProcess>, lost: bool) {
+        if !lost && self.get(process).is_some_and(|thread| thread.is_loose()) {
+            self.entered = Some(process.clone());
+        } else {
+            self.entered = None;
+            process.leave(lost);
+        }
+    }
+
+    /// Stops the thread that waits for the answer to a call, if there is one.
+    pub fn leave(&mut self) {
+        if let Some(process) = self.entered.take() {
+            if let Some(thread) = self.get(&process) {
+                thread.halt();
+            }
+            process.leave(false);
         }
     }
 
@@ -238,7 +286,8 @@ impl Threads {
         if !state.lock().live {
             return;
         }
-        if let Some((_, thread)) = self.0.values_mut().find(|(_, thread)| thread.holds(state)) {
+        let mut threads = self.by_process.values_mut();
+        if let Some((_, thread)) = threads.find(|(_, thread)| thread.holds(state)) {
             thread.save_extended();
         }
     }

@@ -5,6 +5,7 @@
 //! is a *stub thread* that this executor traces. The *keeper* is one more thread: it makes and ends
 //! stub processes, changes mappings for those who cannot, and ends time slices.
 
+mod calls;
 mod clock;
 mod config;
 mod executor;

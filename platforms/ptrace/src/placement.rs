@@ -42,6 +42,32 @@ pub fn settle(ticks: u32) -> Option<usize> {
     })
 }
 
+/// To be called before a round trip instead of [`settle`], for a stub thread that is to run at the
+/// same time: the processor that it must not be on, and those left to it.
+pub fn part(ticks: u32) -> Option<(usize, CpuSet)> {
+    PLACEMENT.with_borrow_mut(|placement| {
+        if placement.since != ticks {
+            placement.release();
+        }
+        if placement.pinned.is_none() {
+            placement.pin(ticks);
+        }
+        let (pinned, mut others) = (placement.pinned?, placement.usual?);
+        others.unset(pinned);
+        (others.count() > 0).then_some((pinned, others))
+    })
+}
+
+/// Whether there is a processor for the calling thread and another for a stub.
+pub fn can_part() -> bool {
+    sched_getaffinity(None).is_ok_and(|usual| usual.count() > 1)
+}
+
+/// Moves the stopped thread `tid` to one of `processors`. Failure costs time and nothing else.
+pub fn move_stub_to_any(tid: Tid, processors: &CpuSet) {
+    let _ = sched_setaffinity(rustix::process::Pid::from_raw(tid), processors);
+}
+
 /// Pins the calling thread, if it is free, until [`release`].
 pub fn stay() {
     PLACEMENT.with_borrow_mut(|placement| {
@@ -65,7 +91,7 @@ pub fn release() {
 
 /// Moves the stopped thread `tid` to `processor`. Failure costs time and nothing else.
 pub fn move_stub(tid: Tid, processor: usize) {
-    let _ = sched_setaffinity(rustix::process::Pid::from_raw(tid), &only(processor));
+    move_stub_to_any(tid, &only(processor));
 }
 
 impl Placement {

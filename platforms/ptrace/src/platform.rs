@@ -22,6 +22,7 @@ use sentry::{
 };
 
 use crate::{
+    calls::{self, CallPages},
     clock::{self, TscClock},
     config::{Config, Error},
     executor::{self, Executor, NEVER, Threads, ring},
@@ -66,7 +67,9 @@ impl PtracePlatform {
         let executors: Result<Vec<_>, _> =
             (0..config.executors).map(|_| Executor::new(&config.calls)).collect();
         let executors: Arc<[_]> = executors.map_err(Error::host("eventfd or epoll"))?.into();
-        let spaces = Spaces::new(&config.memory, executors.clone(), &config.calls)?;
+        let hands_over = config.hands_over_calls && calls::is_supported() && placement::can_part();
+        let calls = hands_over.then(CallPages::new).transpose()?.map(Arc::new);
+        let spaces = Spaces::new(&config.memory, executors.clone(), &config.calls, calls)?;
         Ok(Arc::new(Self {
             memory,
             memory_file: config.memory,
@@ -119,12 +122,20 @@ impl PtracePlatform {
         &self,
         threads: &'a mut Threads,
         process: &Arc<StubProcess>,
+        executor: u16,
     ) -> Option<&'a mut StubThread> {
         if threads.get(process).is_none() {
-            threads.add(process, self.spaces.make_thread(process)?);
+            threads.add(process, self.spaces.make_thread(process, executor)?);
         }
         let thread = threads.get(process)?;
-        if let Some(processor) = placement::settle(self.spaces.keeper().ticks()) {
+        let ticks = self.spaces.keeper().ticks();
+        if thread.is_loose() {
+            // It runs where it is.
+        } else if thread.hands_over(process) {
+            if let Some((apart_from, others)) = placement::part(ticks) {
+                thread.move_apart(apart_from, &others);
+            }
+        } else if let Some(processor) = placement::settle(ticks) {
             thread.move_to(processor);
         }
         Some(thread)
@@ -143,16 +154,26 @@ impl PtracePlatform {
         if deadline <= start {
             return Trap::Interrupted;
         }
-        if let Err(trap) = thread.load(context) {
+        if let Err(trap) = thread.load(context, process) {
             return trap;
         }
         let tid = thread.tid();
         let trap = executor.in_user_mode(process.leader(), tid, deadline, || {
             self.spaces.keeper().watch(deadline);
-            thread.run(&mut context.registers)
+            thread.run(&mut context.registers, process)
         });
+        match trap {
+            Trap::Syscall if thread.is_loose() => executor.note_handed_over(),
+            Trap::Syscall => process.count_call(context.registers.rip, &self.memory),
+            _ => {}
+        }
         context.user_nanoseconds = clock::monotonic().saturating_sub(start);
         trap
+    }
+
+    /// Number of calls that user code has handed over without a stop, for tests and benchmarks.
+    pub fn handed_over_calls(&self) -> u64 {
+        self.executors.iter().map(Executor::handed_over).sum()
     }
 
     /// Time of a resume under PTRACE_SYSEMU and the stop that follows, without any register
@@ -168,7 +189,7 @@ impl PtracePlatform {
         let space = self.create_address_space(Frame(0)).ok()?;
         let process = self.spaces.get(space)?;
         let result = self
-            .thread(&mut slot.threads(), &process)
+            .thread(&mut slot.threads(), &process, executor.0)
             .and_then(|thread| thread.measure_bare_rounds(rounds).ok());
         self.destroy_address_space(space);
         result
@@ -186,6 +207,14 @@ fn map_memory(config: &Config) -> Result<PhysicalMemory, Error> {
     let windows: Result<Vec<_>, _> =
         config.windows.iter().map(|window| map(&window.file, window.base, window.size)).collect();
     Ok(PhysicalMemory::new(ram, windows?))
+}
+
+/// Why user code does not run.
+const fn trap_for(refusal: Refusal) -> Trap {
+    match refusal {
+        Refusal::Unbacked => Trap::Exception(Exception::BusError),
+        Refusal::Lost => Trap::Lost,
+    }
 }
 
 /// The `pages` pages from `address`.
@@ -215,6 +244,9 @@ impl Platform for PtracePlatform {
     }
 
     fn destroy_address_space(&self, space: AddressSpaceId) {
+        if let Some(executor) = self.current_executor() {
+            executor.threads().leave();
+        }
         let Some(retired) = self.spaces.remove(space) else {
             return;
         };
@@ -261,19 +293,23 @@ impl Platform for PtracePlatform {
         }
         executor::bind(self.identity(), executor.0);
         let mut threads = slot.threads();
+        let is_in = threads.is_in(&process);
         if !threads.get(&process).is_some_and(|thread| thread.holds(&context.extended)) {
             threads.save_extended(&context.extended);
         }
-        let Some(thread) = self.thread(&mut threads, &process) else {
+        let Some(thread) = self.thread(&mut threads, &process, executor.0) else {
             return Trap::Lost;
         };
-        match process.enter(&mut |count| thread.run_batch(count)) {
-            Ok(()) => {}
-            Err(Refusal::Unbacked) => return Trap::Exception(Exception::BusError),
-            Err(Refusal::Lost) => return Trap::Lost,
-        }
-        let trap = self.run_thread(slot, &process, thread, context, deadline.unwrap_or(NEVER));
-        process.leave(trap == Trap::Lost);
+        let run = &mut |count| thread.run_batch(count);
+        let entered = if is_in { process.reenter(run) } else { process.enter(run) };
+        let trap = match entered {
+            Ok(()) => self.run_thread(slot, &process, thread, context, deadline.unwrap_or(NEVER)),
+            Err(refusal) => {
+                threads.leave();
+                return trap_for(refusal);
+            }
+        };
+        threads.stay_or_leave(&process, trap == Trap::Lost);
         trap
     }
 
@@ -297,14 +333,19 @@ impl Platform for PtracePlatform {
         }
     }
 
-    /// Nothing to do: spaces live in stub processes, none in this one.
-    fn leave_address_space(&self, _executor: ExecutorId) {}
+    /// Its stub thread may wait in the space for the answer to a call.
+    fn leave_address_space(&self, executor: ExecutorId) {
+        if let Some(executor) = self.executor(executor) {
+            executor.threads().leave();
+        }
+    }
 
     fn idle(&self, executor: ExecutorId, deadline: Option<u64>) {
         let Some(slot) = self.executor(executor) else {
             return;
         };
         executor::bind(self.identity(), executor.0);
+        slot.threads().leave();
         if !self.halted.load(Ordering::SeqCst) {
             slot.idle(deadline);
         }

@@ -15,6 +15,7 @@ use sentry::{
 };
 
 use crate::{
+    calls::{CallPages, Copies, Link},
     config::Error,
     executor::Executor,
     keeper::{self, Keeper},
@@ -39,6 +40,8 @@ pub struct ExtendedStateFormat {
 #[derive(Debug)]
 pub struct Spaces {
     commands: Arc<CommandPages>,
+    /// Where calls are handed over, if they are.
+    calls: Option<Arc<CallPages>>,
     template: Tid,
     extended_state: ExtendedStateFormat,
     processes: RwLock<HashMap<AddressSpaceId, Arc<StubProcess>>>,
@@ -52,20 +55,25 @@ impl Spaces {
     pub fn new(
         memory: &OwnedFd,
         executors: Arc<[Executor]>,
-        calls: &[OwnedFd],
+        doorbells: &[OwnedFd],
+        calls: Option<Arc<CallPages>>,
     ) -> Result<Self, Error> {
         let commands = Arc::new(CommandPages::new()?);
-        let keeper = Keeper::start(executors, calls).map_err(Error::host("starting the keeper"))?;
+        let keeper =
+            Keeper::start(executors, doorbells).map_err(Error::host("starting the keeper"))?;
         let memory = memory.try_clone().map_err(Error::host("dup"))?;
-        let shared = commands.clone();
+        let (shared, shared_calls) = (commands.clone(), calls.clone());
         let made = keeper.call(move || {
             use std::os::fd::AsFd;
-            let template = keeper::make_template(memory.as_fd(), &shared)?;
+            let calls = shared_calls.as_ref().map(|calls| calls.file());
+            let files = [Some(memory.as_fd()), Some(shared.file()), calls];
+            let template = keeper::make_template(files, &shared)?;
             Ok((template, extended_state_format(template)?))
         });
         let (template, extended_state) = made.ok_or(Error::Template("the keeper's start"))??;
         Ok(Self {
             commands,
+            calls,
             template,
             extended_state,
             processes: RwLock::default(),
@@ -108,7 +116,8 @@ impl Spaces {
             return Err(Errno::EAGAIN);
         };
         let serial = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(StubProcess::new(serial, leader, page, self.commands.clone())))
+        let copies = self.calls.clone().map(|calls| Copies::new(calls, page));
+        Ok(Arc::new(StubProcess::new(serial, leader, page, self.commands.clone(), copies)))
     }
 
     /// Removes `space`. Answers its process if that is not worth keeping: [`Self::end`] it.
@@ -135,10 +144,15 @@ impl Spaces {
         });
     }
 
-    /// Makes one more thread in `process`, for the calling thread to trace. If that fails, the
+    /// Makes one more thread in `process`, for the calling thread, `executor`, to trace. If that fails, the
     /// process is lost.
-    pub fn make_thread(&self, process: &StubProcess) -> Option<StubThread> {
-        let thread = self.clone_thread(process).and_then(|tid| StubThread::take_over(tid).ok());
+    pub fn make_thread(&self, process: &StubProcess, executor: u16) -> Option<StubThread> {
+        let link = || {
+            let pages = self.calls.clone()?;
+            Some(Link { pages, area: CallPages::area(process.page(), executor)? })
+        };
+        let thread = self.clone_thread(process);
+        let thread = thread.and_then(|tid| StubThread::take_over(tid, link()).ok());
         if thread.is_none() {
             process.abandon();
         }

@@ -262,6 +262,15 @@ pub fn wait(tid: Tid) -> Report {
     wait_status(tid, libc::__WALL).map_or(Report::Ended, |(_, status)| report(status))
 }
 
+/// The stop or the end of `tid` that [`wait`] would answer at once.
+pub fn poll(tid: Tid) -> Option<Report> {
+    match wait_status(tid, libc::__WALL | libc::WNOHANG) {
+        Ok((0, _)) => None,
+        Ok((_, status)) => Some(report(status)),
+        Err(_) => Some(Report::Ended),
+    }
+}
+
 /// Waits for the next stop or the end of any child or tracee of the calling thread; answers which.
 /// `ECHILD` if there is none.
 pub fn wait_for_any() -> io::Result<(Tid, Report)> {
@@ -271,11 +280,17 @@ pub fn wait_for_any() -> io::Result<(Tid, Report)> {
 
 fn wait_status(tid: Tid, options: i32) -> io::Result<(Tid, i32)> {
     let mut status = 0;
+    // SAFETY: `status` is valid for writes.
+    let tid = uninterrupted(|| unsafe { libc::waitpid(tid, &raw mut status, options) })?;
+    Ok((tid, status))
+}
+
+/// Makes `call` until no signal interrupts it.
+fn uninterrupted(mut call: impl FnMut() -> i32) -> io::Result<i32> {
     loop {
-        // SAFETY: `status` is valid for writes.
-        let result = unsafe { libc::waitpid(tid, &raw mut status, options) };
-        if result > 0 {
-            return Ok((result, status));
+        let result = call();
+        if result >= 0 {
+            return Ok(result);
         }
         let error = io::Error::last_os_error();
         if error.kind() != io::ErrorKind::Interrupted {
@@ -293,6 +308,13 @@ const fn report(status: i32) -> Report {
         (0x7f, _) => Report::Event,
         _ => Report::Ended,
     }
+}
+
+/// What the kernel tells of the processor in AT_HWCAP2 (getauxval(3)). The C library remembers that from the start
+/// of the program; before Linux 6.4 others read /proc for it, which the sandbox process does not see.
+pub fn hardware_capabilities2() -> u64 {
+    // SAFETY: no pointers.
+    unsafe { libc::getauxval(libc::AT_HWCAP2) }
 }
 
 /// Sends `signal` to one thread of process `process`. That it may be gone already is no error.
@@ -315,6 +337,18 @@ pub fn is_child(process: Tid) -> bool {
     wait_for_id(libc::P_PID, process.cast_unsigned(), options).is_ok()
 }
 
+/// Reaps thread `tid` if it has ended. False if it has not; true also if it is not ours any more.
+pub fn reap(tid: Tid) -> bool {
+    let options = libc::WEXITED | libc::WNOHANG | libc::__WALL;
+    let reaped = wait_for_id(libc::P_PID, tid.cast_unsigned(), options);
+    reaped.is_err() || !is_child(tid)
+}
+
+/// Waits for the end of some child or tracee of this process, and leaves it to be reaped.
+pub fn wait_for_any_end() -> io::Result<()> {
+    wait_for_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT | libc::__WALL)
+}
+
 /// Waits for the end of some child or tracee of the calling thread, and reaps it. Stops are left
 /// for others to wait for.
 pub fn reap_any_of_this_thread() -> io::Result<()> {
@@ -324,8 +358,7 @@ pub fn reap_any_of_this_thread() -> io::Result<()> {
 fn wait_for_id(kind: libc::idtype_t, id: libc::id_t, options: i32) -> io::Result<()> {
     let mut information = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: `information` is valid for writes.
-    let result = unsafe { libc::waitid(kind, id, information.as_mut_ptr(), options) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    uninterrupted(|| unsafe { libc::waitid(kind, id, information.as_mut_ptr(), options) }).map(drop)
 }
 
 /// Asks the kernel not to raise SIGCHLD for every stop of a tracee, keeping the handler.

@@ -120,7 +120,7 @@ fn a_stub_is_empty_and_without_privileges() {
                 assert!(status.contains(line), "{line}");
             }
             let descriptors = fs::read_dir(format!("/proc/{stub}/fd")).unwrap();
-            assert_eq!(descriptors.count(), 2);
+            assert_eq!(descriptors.count(), 3);
         }
     });
     if let Some(mut sandbox) = sandbox {

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     kernel::{Driver, PollEvents, WaitQueue},
-    memory::{OutOfRange, PhysicalMemory},
+    memory::{OutOfRange, PhysicalMemory, SharedU16},
     platform::PlatformRef,
 };
 
@@ -42,6 +42,8 @@ pub struct Virtqueue {
     doorbell: QueueId,
     layout: QueueLayout,
     slots: SpinMutex<Slots>,
+    /// The used index, written by the device.
+    used_index: SharedU16,
     /// The used index up to which completions were taken; written under the lock of `slots`.
     used_seen: AtomicU16,
     broken: AtomicBool,
@@ -98,12 +100,14 @@ impl Virtqueue {
             return Err(Errno::EINVAL);
         }
         check_layout(platform.memory(), &layout).map_err(|_| Errno::ENXIO)?;
+        let used_index = platform.memory().shared_u16(layout.used_ring + 2);
         let doorbell = QueueId { device: device_index, queue: device.kind.doorbell_of(queue) };
         Ok(Arc::new(Self {
             platform: platform.clone(),
             doorbell,
             layout,
             slots: SpinMutex::new(Slots::new(layout.size)),
+            used_index: used_index.map_err(|_| Errno::ENXIO)?,
             used_seen: AtomicU16::new(0),
             broken: AtomicBool::new(false),
             space: WaitQueue::new(),
@@ -237,7 +241,7 @@ impl Virtqueue {
         slots: &mut Slots,
         finished: &mut SmallVec<[Finished; 8]>,
     ) -> Result<(), Protocol> {
-        let used = self.read_used_index()?;
+        let used = self.used_index.load(Ordering::Acquire);
         let mut seen = self.used_seen.load(Ordering::Relaxed);
         if used.wrapping_sub(seen) > slots.in_flight() {
             return Err(Protocol);
@@ -249,11 +253,6 @@ impl Virtqueue {
             self.used_seen.store(seen, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    fn read_used_index(&self) -> Result<u16, OutOfRange> {
-        let index = self.memory().atomic_u16(self.layout.used_ring + 2)?;
-        Ok(index.load(Ordering::Acquire))
     }
 
     fn read_used_element(&self, position: u16) -> Result<(u32, u32), OutOfRange> {
@@ -271,8 +270,8 @@ impl Virtqueue {
 
 impl Driver for Virtqueue {
     fn poll(&self) {
-        let used = self.read_used_index();
-        if used == Ok(self.used_seen.load(Ordering::Relaxed)) || self.is_broken() {
+        let used = self.used_index.load(Ordering::Acquire);
+        if used == self.used_seen.load(Ordering::Relaxed) || self.is_broken() {
             return;
         }
         let finished = self.take_completions();

@@ -1,6 +1,7 @@
 //! File systems, and the files that have no name.
 
 mod byte_ring;
+pub mod cgroup;
 pub mod dev;
 pub mod devpts;
 pub mod epoll;

@@ -255,6 +255,10 @@ impl File for PipeEnd {
         Ok(Written { count, end: 0 })
     }
 
+    fn writes_whole(&self) -> bool {
+        true
+    }
+
     async fn ioctl(&self, current: &mut Current, command: u32, argument: u64) -> Result<u64> {
         match command {
             FIONREAD => write_count(current, argument, self.waiting_bytes()).await,

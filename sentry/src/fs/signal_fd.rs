@@ -66,7 +66,7 @@ impl File for SignalFd {
         let mut total = 0;
         while destination.remaining() >= RECORD_SIZE {
             let Some(info) = task.take_signal(set) else { break };
-            match put_record(destination, &record(&info)) {
+            match put_record(destination, &record(&info.seen_by(&task.credentials()))) {
                 Ok(count) => total += count,
                 Err(error) => {
                     // The memory is not there yet: the signal must be when the read comes again.

@@ -87,22 +87,39 @@ impl Permission {
         [self.uid, self.creator_uid].contains(&credentials.effective_uid)
     }
 
-    /// Takes owner and mode as IPC_SET gives them.
-    pub const fn change(&mut self, user: &UserPermission) {
-        self.uid = user.uid;
-        self.gid = user.gid;
-        self.mode = self.mode & !0o777 | user.mode & 0o777;
+    /// Takes owner and mode as `writer` gives them (IPC_SET).
+    ///
+    /// # Errors
+    /// EINVAL if the writer's user namespace has no such ids.
+    pub fn change(&mut self, user: &UserPermission, writer: &Credentials) -> Result<()> {
+        let (uid, gid) = (writer.named_user(user.uid)?, writer.named_group(user.gid)?);
+        let mode = self.mode & !0o777 | user.mode & 0o777;
+        *self = Self { uid, gid, mode, ..*self };
+        Ok(())
     }
 
-    /// As user code sees it of the object `id`.
-    pub fn to_user(&self, id: i32) -> UserPermission {
+    /// With the ids that they have in the user namespace of `reader`.
+    #[must_use]
+    pub fn seen_by(&self, reader: &Credentials) -> Self {
+        Self {
+            uid: reader.shown_user(self.uid),
+            gid: reader.shown_group(self.gid),
+            creator_uid: reader.shown_user(self.creator_uid),
+            creator_gid: reader.shown_group(self.creator_gid),
+            ..*self
+        }
+    }
+
+    /// As `reader` sees it of the object `id`.
+    pub fn to_user(&self, id: i32, reader: &Credentials) -> UserPermission {
+        let seen = self.seen_by(reader);
         UserPermission {
-            key: self.key,
-            uid: self.uid,
-            gid: self.gid,
-            creator_uid: self.creator_uid,
-            creator_gid: self.creator_gid,
-            mode: self.mode,
+            key: seen.key,
+            uid: seen.uid,
+            gid: seen.gid,
+            creator_uid: seen.creator_uid,
+            creator_gid: seen.creator_gid,
+            mode: seen.mode,
             sequence: super::registry::sequence_of(id),
             ..UserPermission::default()
         }

@@ -203,7 +203,7 @@ impl Current {
             || credentials.has(Capabilities::SYS_RESOURCE)
             || credentials.has(Capabilities::SYS_ADMIN);
         let count = u64::try_from(self.container().task_count()).unwrap_or(u64::MAX);
-        let is_over = count >= self.container().task_limit() || (count >= limit && !exempt);
+        let is_over = count >= self.container().limits.tasks() || (count >= limit && !exempt);
         if is_over { Err(Errno::EAGAIN) } else { Ok(()) }
     }
 

@@ -8,12 +8,12 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use guest_abi::{container::ContainerSpec, control::ProcessNumber};
 use spin::{Once, RwLock, mutex::SpinMutex};
 
-use super::{Completion, Freezer, Kernel, Process, ProcessTable, UtsNames};
+use super::{Completion, ContainerLimits, Freezer, Kernel, Process, ProcessTable, UtsNames};
 use crate::{drivers::Virtqueue, ipc::Ipc, seccomp::Filters, tty::Terminals, vfs::Namespace};
 
 /// A container.
@@ -42,8 +42,8 @@ pub struct Container {
     /// Queues of its file-system devices.
     queues: SpinMutex<Vec<Arc<Virtqueue>>>,
     tasks: AtomicUsize,
-    /// Most tasks there may be; `u64::MAX` for any number.
-    task_limit: AtomicU64,
+    /// What it may use.
+    pub limits: ContainerLimits,
 }
 
 impl Container {
@@ -71,7 +71,7 @@ impl Container {
         spec: ContainerSpec,
         (processes, uts, ipc): (Arc<ProcessTable>, Arc<RwLock<UtsNames>>, Arc<Ipc>),
     ) -> Arc<Self> {
-        let task_limit = AtomicU64::new(spec.task_limit.unwrap_or(u64::MAX));
+        let limits = ContainerLimits::new(&spec.limits);
         Arc::new(Self {
             number,
             spec,
@@ -86,7 +86,7 @@ impl Container {
             first: Once::new(),
             queues: SpinMutex::default(),
             tasks: AtomicUsize::new(0),
-            task_limit,
+            limits,
         })
     }
 
@@ -159,16 +159,6 @@ impl Container {
 
     pub(super) fn task_removed(&self) {
         self.tasks.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Most tasks that it may have (pids.max of a control group).
-    pub fn task_limit(&self) -> u64 {
-        self.task_limit.load(Ordering::Relaxed)
-    }
-
-    /// Changes it; tasks that are there stay.
-    pub fn set_task_limit(&self, limit: Option<u64>) {
-        self.task_limit.store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
 

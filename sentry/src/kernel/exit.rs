@@ -83,7 +83,7 @@ fn process_exited(kernel: &Arc<Kernel>, process: &Arc<Process>, last_status: Wai
 /// Without its init a pid namespace has no processes (pid_namespaces(7)).
 fn end_namespace(table: &ProcessTable) {
     for process in table.processes() {
-        process.end(WaitStatus::killed(Signal::KILL, false));
+        process.kill();
     }
 }
 

@@ -7,7 +7,7 @@ use guest_abi::container::{ContainerSpec, IdMapping};
 use crate::errno::{Errno, Result};
 
 /// What an id shows as that has none inside.
-const OVERFLOW: u32 = 65534;
+pub(super) const OVERFLOW: u32 = 65534;
 
 /// The maps of the container's user namespace. Outside ids are those of files that the host serves;
 /// all else in the sentry is inside.

@@ -6,6 +6,7 @@ mod call_filter;
 mod clone;
 mod completion;
 mod container;
+mod container_limits;
 mod credentials;
 mod exec;
 mod executor;
@@ -44,6 +45,7 @@ pub use boot::{JoinedProcesses, StartFailure, boot};
 pub use clone::{CloneFlags, CloneRequest};
 pub use completion::Completion;
 pub use container::{Container, Containers};
+pub use container_limits::ContainerLimits;
 pub use credentials::{
     Capabilities, Credentials, SECURE_ALL_BITS, SECURE_KEEP_CAPABILITIES, SECURE_NO_AMBIENT_RAISE,
 };

@@ -370,6 +370,11 @@ impl Process {
         self.state.lock().stop
     }
 
+    /// Ends it as SIGKILL does.
+    pub(super) fn kill(&self) {
+        self.end(WaitStatus::killed(Signal::KILL, false));
+    }
+
     /// Whether it has ended or is about to.
     pub fn is_ending(&self) -> bool {
         let state = self.state.lock();

@@ -4,7 +4,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::{future::Future, pin::pin, sync::atomic::Ordering};
 
 use super::{
-    Activity, Current, Kernel, Task, WaitStatus, executor, exit,
+    Activity, Current, Kernel, Task, executor, exit,
     signal::{FaultRecord, Signal, SignalInfo, code},
     yield_now,
 };
@@ -43,7 +43,7 @@ async fn live(mut current: Current) {
             Trap::PageFault { address, access } => current.serve_fault(address, access).await,
             Trap::Exception(exception) => current.raise(exception),
             Trap::Interrupted => current.give_way().await,
-            Trap::Lost => current.process().end(WaitStatus::killed(Signal::KILL, false)),
+            Trap::Lost => current.process().kill(),
         }
     }
     exit::exit(current).await;

@@ -6,6 +6,7 @@ use alloc::{
 };
 use core::{
     future::Future,
+    mem,
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, Waker},
@@ -137,7 +138,17 @@ impl WaitQueue {
     where
         F: FnMut() -> Option<T>,
     {
-        WaitUntil { queue: self, interest, condition, registered: None }
+        WaitUntil { queue: self, interest, condition, registered: None, has_looked: false }
+    }
+
+    /// The same for who has just looked in vain.
+    pub fn wait_again<T, F>(&self, interest: PollEvents, condition: F) -> WaitUntil<'_, F>
+    where
+        F: FnMut() -> Option<T>,
+    {
+        let mut wait = self.wait_until(interest, condition);
+        wait.has_looked = true;
+        wait
     }
 
     fn add(&self, interest: PollEvents, target: Target) -> WaiterId {
@@ -153,6 +164,8 @@ pub struct WaitUntil<'a, F> {
     interest: PollEvents,
     condition: F,
     registered: Option<WaiterId>,
+    /// The next look is the one after the registration.
+    has_looked: bool,
 }
 
 impl<F> Unpin for WaitUntil<'_, F> {}
@@ -161,7 +174,9 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        if let Some(value) = (self.condition)() {
+        if !mem::take(&mut self.has_looked)
+            && let Some(value) = (self.condition)()
+        {
             return Poll::Ready(value);
         }
         if let Some(old) = self.registered.take() {

@@ -10,4 +10,4 @@ mod physical;
 pub use allocator::{FrameAllocator, MAX_ORDER, Reclaim};
 pub use frame::{Frame, PAGE_SIZE};
 pub use frame_ref::{FrameRef, FrameRun};
-pub use physical::{OutOfRange, PhysicalMemory, Region};
+pub use physical::{OutOfRange, PhysicalMemory, Region, SharedU16};

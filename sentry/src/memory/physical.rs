@@ -9,6 +9,7 @@
 )]
 
 use core::{
+    ops::Deref,
     ptr::NonNull,
     sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64},
 };
@@ -36,8 +37,8 @@ impl Region {
     /// Describes `length` bytes of physical memory from `base`, mapped at `pointer`.
     ///
     /// # Safety
-    /// The memory must stay mapped readable and writable for as long as any copy of the region is
-    /// used, be page aligned in both respects, and belong to no Rust object.
+    /// The memory must stay mapped readable and writable for as long as any copy of the region, or a
+    /// [`SharedU16`] in it, is used, be page aligned in both respects, and belong to no Rust object.
     pub const unsafe fn new(base: u64, length: usize, pointer: NonNull<u8>) -> Self {
         Self { base, length, pointer }
     }
@@ -161,6 +162,34 @@ impl PhysicalMemory {
         // SAFETY: the range is valid for the length (checked).
         unsafe { destination.write_bytes(0, length) };
         Ok(())
+    }
+}
+
+/// A word of physical memory whose place was looked up once: for what is read over and over.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedU16(NonNull<AtomicU16>);
+
+// SAFETY: it only leads to an atomic.
+unsafe impl Send for SharedU16 {}
+// SAFETY: as above.
+unsafe impl Sync for SharedU16 {}
+
+impl PhysicalMemory {
+    /// The word at physical `address`.
+    ///
+    /// # Errors
+    /// [`OutOfRange`] if it lies outside or is not aligned.
+    pub fn shared_u16(&self, address: u64) -> Result<SharedU16, OutOfRange> {
+        self.atomic_u16(address).map(|word| SharedU16(NonNull::from(word)))
+    }
+}
+
+impl Deref for SharedU16 {
+    type Target = AtomicU16;
+
+    fn deref(&self) -> &AtomicU16 {
+        // SAFETY: it was found inside a region, whose memory stays mapped (see `Region::new`).
+        unsafe { self.0.as_ref() }
     }
 }
 

@@ -1,8 +1,6 @@
 //! The user-visible processor state of one task.
 
-use alloc::{sync::Arc, vec, vec::Vec};
-
-use spin::mutex::SpinMutex;
+use super::ExtendedState;
 
 /// General-purpose state of user code on x86-64.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,46 +44,6 @@ impl Registers {
     /// The six arguments of a system call, in order.
     pub const fn syscall_arguments(&self) -> [u64; 6] {
         [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
-    }
-}
-
-/// Vector and floating-point state. It stays in the processor (KVM) or the stub (ptrace) until
-/// another task needs the place, so a platform keeps a reference of its own to write it back.
-#[derive(Clone, Debug)]
-pub struct ExtendedState(Arc<SpinMutex<ExtendedArea>>);
-
-/// An XSAVE area and where its truth is.
-#[derive(Clone, Debug)]
-pub struct ExtendedArea {
-    /// The area, in the standard format; valid unless `live`.
-    pub bytes: Vec<u8>,
-    /// The state is in the hardware and newer than `bytes`.
-    pub live: bool,
-}
-
-impl ExtendedState {
-    /// Initial state as after FNINIT with MXCSR 0x1f80, in an area of `size` bytes (at least 576).
-    pub fn initial(size: usize) -> Self {
-        let mut bytes = vec![0; size.max(576)];
-        bytes[0..2].copy_from_slice(&0x37f_u16.to_le_bytes());
-        bytes[24..28].copy_from_slice(&0x1f80_u32.to_le_bytes());
-        Self(Arc::new(SpinMutex::new(ExtendedArea { bytes, live: false })))
-    }
-
-    /// A state of its own with the same contents, for a new task. The contents must have been
-    /// saved ([`super::Platform::save_extended_state`]).
-    pub fn duplicate(&self) -> Self {
-        Self(Arc::new(SpinMutex::new(self.0.lock().clone())))
-    }
-
-    /// Whether both are the same state (not merely equal ones).
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Access to the area.
-    pub fn lock(&self) -> spin::mutex::SpinMutexGuard<'_, ExtendedArea> {
-        self.0.lock()
     }
 }
 

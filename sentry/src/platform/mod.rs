@@ -4,11 +4,13 @@
 //! doorbells. It decides nothing: policy lives above this trait and is shared by all platforms.
 
 mod context;
+mod extended;
 #[cfg(test)]
 pub mod mock;
 mod trap;
 
-pub use context::{ExtendedArea, ExtendedState, Registers, UserContext};
+pub use context::{Registers, UserContext};
+pub use extended::{ExtendedArea, ExtendedState};
 pub use trap::{Access, Exception, Trap};
 
 use alloc::sync::Arc;
@@ -20,6 +22,10 @@ use crate::{
     errno::Result,
     memory::{Frame, PhysicalMemory},
 };
+
+/// First address that user code may map; a page multiple. What lies below is the platform's own. A
+/// program sees it as vm.mmap_min_addr.
+pub const USER_ADDRESS_START: u64 = 0x8_0000;
 
 /// Index of an executor: a vCPU, or a host thread. Executor `n` always runs on the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +45,9 @@ bitflags! {
         const WRITE = 2;
         /// Fetch instructions from it.
         const EXECUTE = 4;
+        /// A hint of [`Platform::map`] for executable pages: it is a private mapping (mmap(2)), so
+        /// user code cannot rely on its contents to change but by its own stores through it.
+        const PRIVATE = 8;
     }
 }
 

@@ -2,7 +2,7 @@
 //! those which do not exist here can be called by name too.
 
 /// Number and name of every call, by number.
-pub const LINUX_CALLS: &[(u32, &str)] = &[
+pub static LINUX_CALLS: &[(u32, &str)] = &[
     (0, "read"),
     (1, "write"),
     (2, "open"),

@@ -89,7 +89,7 @@ macro_rules! syscall_table {
             => $kind:ident $(($attempt:path))? $handler:path, $support:ident, $note:literal;
     )*) => {
         /// The table, by number.
-        pub const SYSCALLS: &[Syscall] = &[$(
+        pub static SYSCALLS: &[Syscall] = &[$(
             Syscall {
                 number: $number,
                 name: stringify!($name),
@@ -147,7 +147,7 @@ fn decode(registers: &Registers) -> (u64, impl FnMut() -> u64 + use<>) {
 
 syscall_table! {
     0 read(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => tried(fs::read_write::try_read) fs::read_write::read, Full, "";
-    1 write(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => async fs::read_write::write, Full, "";
+    1 write(descriptor: FileDescriptor, buffer: UserAddress, count: usize) => tried(fs::read_write::try_write) fs::read_write::write, Full, "";
     2 open(name: UserAddress as TEXT, flags: u32 as OPEN_FLAGS, mode: u32 as MODE) => boxed fs::open::open, Full, "";
     3 close(descriptor: FileDescriptor) => sync fs::open::close, Full, "";
     4 stat(name: UserAddress as TEXT, buffer: UserAddress) => async fs::stat::stat, Full, "";

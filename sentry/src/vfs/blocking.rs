@@ -61,7 +61,7 @@ impl Current {
         }
     }
 
-    /// Waits until `attempt` says something other than [`TryError::WouldBlock`].
+    /// Waits until `attempt`, which has just said [`TryError::WouldBlock`], says something else.
     async fn await_ready<T: Send>(
         &self,
         file: &dyn File,
@@ -75,7 +75,7 @@ impl Current {
             Blocking::Until(deadline) => Some(deadline),
         };
         let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
-        let settled = queue.wait_until(interest, || match attempt() {
+        let settled = queue.wait_again(interest, || match attempt() {
             Err(TryError::WouldBlock) => None,
             outcome => Some(outcome),
         });
@@ -166,6 +166,21 @@ impl Current {
             }
         }
         Ok(total)
+    }
+
+    /// Writes `source`, which lies in one page, to `open`, if that takes no waiting; `None`, and nothing
+    /// is written, if it might. For files that take such writes whole.
+    pub fn write_at_once(&self, open: &OpenFile, source: &mut dyn Source) -> Option<Result<usize>> {
+        let file = &*open.file;
+        let attempt = match file.admit(self, true) {
+            Ok(()) => file.try_write(WritePosition::At(0), source).map(|written| written.count),
+            Err(errno) => Err(TryError::Failed(errno)),
+        };
+        let outcome = settled(attempt)?;
+        if let Err(errno) = outcome {
+            self.note_broken_pipe(file, errno);
+        }
+        Some(outcome)
     }
 
     async fn write_pieces(

@@ -189,6 +189,11 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether a write of at most a page is taken whole or not at all (pipe(7), PIPE_BUF).
+    fn writes_whole(&self) -> bool {
+        false
+    }
+
     /// Whether [`Self::write_through`] must be awaited before a write is reported as done, because
     /// others look at the file where it is kept.
     fn writes_through(&self) -> bool {

@@ -3,9 +3,9 @@
 //! An engine makes a sandbox as a container (the pod's pause container), and then each container of
 //! the pod with the sandbox's id.
 
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::LinuxNamespaceType;
 
-use super::field::invalid;
+use super::{Spec, field::invalid};
 use crate::error::{Failure, Result};
 use guest_abi::container::SharedNamespaces;
 
@@ -31,7 +31,7 @@ pub enum PodRole {
 /// # Errors
 /// If its type is unknown, or it does not say in which sandbox it is.
 pub fn pod_role(spec: &Spec) -> Result<PodRole> {
-    let annotation = |name: &str| spec.annotations().as_ref()?.get(name);
+    let annotation = |name: &str| spec.annotations.as_ref()?.get(name);
     for (kind_name, sandbox_name) in NAMES {
         let name = format_args!("annotations[\"{kind_name}\"]");
         return match annotation(kind_name).map(String::as_str) {
@@ -56,7 +56,7 @@ pub fn pod_role(spec: &Spec) -> Result<PodRole> {
 /// Which namespaces a further container shares with the first one: those that it is to join, and
 /// those that it does not ask for, of which a container outside would have the host's.
 pub fn shared_namespaces(spec: &Spec) -> SharedNamespaces {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+    let namespaces = spec.linux.as_ref().and_then(|linux| linux.namespaces().as_deref());
     let is_shared = |kind| {
         let asked = namespaces.unwrap_or_default().iter().find(|one| one.typ() == kind);
         asked.is_none_or(|namespace| namespace.path().is_some())

@@ -6,6 +6,7 @@ mod devices;
 mod field;
 mod id_mappings;
 mod ignored;
+pub mod limits;
 mod mount_options;
 mod mounts;
 mod process;
@@ -13,6 +14,7 @@ mod rlimits;
 mod root;
 mod scheduling;
 mod seccomp;
+mod spec;
 mod sysctl;
 mod unsupported;
 
@@ -21,6 +23,7 @@ pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
 pub use process::convert as process;
 pub use root::add_root;
+pub use spec::{Process, Spec};
 
 use std::{
     fs::{File, OpenOptions},
@@ -29,12 +32,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use guest_abi::container::{ContainerSpec, SharedNamespaces};
-use oci_spec::runtime::Spec;
+use guest_abi::container::{ContainerSpec, Limits, SharedNamespaces};
 use rustix::fs::OFlags;
 
 use crate::{
-    cgroups::task_limit,
     error::{Failure, Result},
     sandbox::plan::{LaunchPlan, SPARE_TREES, Trees},
 };
@@ -94,7 +95,7 @@ impl Bundle {
 
     /// Absolute path of its root.
     pub fn root_path(&self) -> PathBuf {
-        let path = self.spec.root().as_ref().map(|root| root.path().as_path());
+        let path = self.spec.root.as_ref().map(|root| root.path().as_path());
         self.directory.join(path.unwrap_or(Path::new("")))
     }
 
@@ -124,21 +125,21 @@ impl Bundle {
         unsupported::refuse(&self.spec)?;
         let role = self.pod_role()?;
         let mut trees = Trees::default();
-        let root = root::convert(self.spec.root().as_ref(), &self.directory, options, &mut trees)?;
-        let linux = self.spec.linux().as_ref();
+        let root = root::convert(self.spec.root.as_ref(), &self.directory, options, &mut trees)?;
+        let linux = self.spec.linux.as_ref();
         let container = ContainerSpec {
             id,
-            hostname: field::host_name("hostname", self.spec.hostname().as_deref())?,
-            domainname: field::host_name("domainname", self.spec.domainname().as_deref())?,
-            process: process::convert(self.spec.process().as_ref())?,
+            hostname: field::host_name("hostname", self.spec.hostname.as_deref())?,
+            domainname: field::host_name("domainname", self.spec.domainname.as_deref())?,
+            process: process::convert(self.spec.process.as_ref())?,
             root,
             has_init: true,
             waits_for_start: options.waits_for_start,
-            task_limit: linux
-                .and_then(|linux| linux.resources().as_ref()?.pids().as_ref().and_then(task_limit))
-                .and_then(|limit| u64::try_from(limit).ok()),
+            limits: linux
+                .and_then(|linux| linux.resources().as_ref())
+                .map_or_else(Limits::default, limits::convert),
             mounts: mounts::convert(
-                self.spec.mounts().as_deref().unwrap_or_default(),
+                self.spec.mounts.as_deref().unwrap_or_default(),
                 &self.directory,
                 &mut trees,
             )?,

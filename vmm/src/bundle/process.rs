@@ -1,9 +1,9 @@
 //! `process` of config.json.
 
 use guest_abi::container::ProcessSpec;
-use oci_spec::runtime::{Box as ConsoleSize, Process};
+use oci_spec::runtime::Box as ConsoleSize;
 
-use super::{capabilities, field, field::invalid, rlimits, scheduling};
+use super::{Process, capabilities, field, field::invalid, rlimits, scheduling};
 use crate::error::Result;
 
 /// A process of the container as config.json, or the file of an exec command, describes it.
@@ -13,24 +13,25 @@ use crate::error::Result;
 pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
     let process =
         process.ok_or_else(|| invalid("process", "is missing", "say what to run in it"))?;
-    let terminal = process.terminal().unwrap_or(false);
+    let terminal = process.terminal.unwrap_or(false);
+    process.exec_cpu_affinity.as_ref().map_or(Ok(()), scheduling::check_affinity)?;
     Ok(ProcessSpec {
         program: None,
         arguments: arguments(process)?,
-        environment: field::texts("process.env", process.env().as_deref().unwrap_or_default())?,
-        working_directory: field::absolute_path("process.cwd", process.cwd())?,
-        uid: process.user().uid(),
-        gid: process.user().gid(),
-        additional_gids: process.user().additional_gids().clone().unwrap_or_default(),
-        umask: process.user().umask().map(|umask| umask & 0o777),
-        capabilities: capabilities::convert(process.capabilities().as_ref())?,
-        rlimits: rlimits::convert(process.rlimits().as_deref().unwrap_or_default())?,
-        no_new_privileges: process.no_new_privileges().unwrap_or(false),
+        environment: field::texts("process.env", process.env.as_deref().unwrap_or_default())?,
+        working_directory: field::absolute_path("process.cwd", &process.cwd)?,
+        uid: process.user.uid(),
+        gid: process.user.gid(),
+        additional_gids: process.user.additional_gids().clone().unwrap_or_default(),
+        umask: process.user.umask().map(|umask| umask & 0o777),
+        capabilities: capabilities::convert(process.capabilities.as_ref())?,
+        rlimits: rlimits::convert(process.rlimits.as_deref().unwrap_or_default())?,
+        no_new_privileges: process.no_new_privileges.unwrap_or(false),
         terminal,
-        terminal_size: process.console_size().filter(|_| terminal).and_then(terminal_size),
-        oom_adjustment: process.oom_score_adj().map(oom_adjustment).transpose()?,
-        io_priority: process.io_priority().as_ref().map(scheduling::io_priority).transpose()?,
-        scheduling: process.scheduler().as_ref().map(scheduling::convert).transpose()?,
+        terminal_size: process.console_size.filter(|_| terminal).and_then(terminal_size),
+        oom_adjustment: process.oom_score_adj.map(oom_adjustment).transpose()?,
+        io_priority: process.io_priority.as_ref().map(scheduling::io_priority).transpose()?,
+        scheduling: process.scheduler.as_ref().map(scheduling::convert).transpose()?,
     })
 }
 
@@ -46,7 +47,7 @@ fn oom_adjustment(value: i32) -> Result<i32> {
 
 /// The program and its arguments: at least one, and a program with a name.
 fn arguments(process: &Process) -> Result<Vec<String>> {
-    let arguments = field::texts("process.args", process.args().as_deref().unwrap_or_default())?;
+    let arguments = field::texts("process.args", process.args.as_deref().unwrap_or_default())?;
     match arguments.first() {
         None => Err(invalid("process.args", "is empty", "name the program to run")),
         Some(program) if program.is_empty() => {

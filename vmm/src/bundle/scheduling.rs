@@ -1,11 +1,11 @@
-//! `process.scheduler` and `process.ioPriority`.
+//! `process.scheduler`, `process.ioPriority` and `process.execCPUAffinity`.
 
 use guest_abi::container::SchedulingSpec;
 use oci_spec::runtime::{
     IOPriorityClass, LinuxIOPriority, LinuxSchedulerFlag, LinuxSchedulerPolicy as Policy, Scheduler,
 };
 
-use super::field::invalid;
+use super::{field::invalid, spec::CpuAffinity};
 use crate::error::Result;
 
 /// Priorities of real-time policies (sched(7)).
@@ -39,6 +39,32 @@ pub fn convert(scheduler: &Scheduler) -> Result<SchedulingSpec> {
         priority: priority.unsigned_abs(),
         nice,
         reset_on_fork: flags.contains(&LinuxSchedulerFlag::SchedResetOnFork),
+    })
+}
+
+/// Checks lists of processors. They have no effect: executors are threads that serve all processes.
+///
+/// # Errors
+/// If one is no list.
+pub fn check_affinity(affinity: &CpuAffinity) -> Result<()> {
+    for (name, list) in [("initial", &affinity.initial), ("final", &affinity.r#final)] {
+        if let Some(list) = list.as_ref().filter(|list| !is_list_of_processors(list)) {
+            let field = format!("process.execCPUAffinity.{name}");
+            return Err(invalid(&field, format_args!("is '{list}'"), "write it like 0-3,7"));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers and ranges with commas between them. Spaces and commas too many do no harm, as in runc.
+fn is_list_of_processors(list: &str) -> bool {
+    let number = |text: &str| text.parse::<u16>().ok().filter(|_| !text.starts_with('+'));
+    let mut items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.all(|item| match item.split_once('-') {
+        None => number(item).is_some(),
+        Some((first, last)) => {
+            number(first).zip(number(last)).is_some_and(|(first, last)| first <= last)
+        }
     })
 }
 
@@ -85,6 +111,21 @@ mod tests {
             r#"{"policy": "SCHED_OTHER", "nice": 20}"#,
         ] {
             assert!(scheduler(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn processors_come_in_lists() {
+        let check = |list: &str| {
+            let json = format!(r#"{{"initial": "{list}", "final": "0"}}"#);
+            check_affinity(&serde_json::from_str(&json).unwrap())
+        };
+        for list in ["", "0", "0-3,7", " 1 , 2-2,"] {
+            assert_eq!(check(list), Ok(()), "{list}");
+        }
+        for list in ["a", "3-1", "1-", "-1", "1-2-3", "0 1", "+1", "99999"] {
+            let text = check(list).unwrap_err().to_string();
+            assert!(text.contains("process.execCPUAffinity.initial is '"), "{text}");
         }
     }
 

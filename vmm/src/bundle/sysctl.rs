@@ -2,20 +2,10 @@
 
 use std::collections::HashMap;
 
+use sentry::kernel::Settings;
+
 use super::field::invalid;
 use crate::error::Result;
-
-/// Settings of an IPC namespace besides fs.mqueue (ipc_namespaces(7)).
-const IPC: [&str; 8] = [
-    "kernel/msgmax",
-    "kernel/msgmnb",
-    "kernel/msgmni",
-    "kernel/sem",
-    "kernel/shmall",
-    "kernel/shmmax",
-    "kernel/shmmni",
-    "kernel/shm_rmid_forced",
-];
 
 /// The settings as (path below /proc/sys, value), by path.
 ///
@@ -25,7 +15,8 @@ pub fn convert(settings: Option<&HashMap<String, String>>) -> Result<Vec<(String
     let mut converted = Vec::new();
     for (name, value) in settings.into_iter().flatten() {
         let path = path(name);
-        let is_namespaced = IPC.contains(&path.as_str())
+        // Below these two, all are: those that the sentry does not know are refused by it.
+        let is_namespaced = Settings::names().any(|known| known == path)
             || path == "kernel/domainname"
             || path.starts_with("fs/mqueue/")
             || path.starts_with("net/");

@@ -1,8 +1,8 @@
 //! What config.json may ask for that would change what programs see, and cannot be given.
 
-use oci_spec::runtime::{Linux, LinuxNamespace, LinuxPersonalityDomain, Spec};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxPersonalityDomain};
 
-use super::field::invalid;
+use super::{Spec, field::invalid};
 use crate::error::Result;
 
 /// Values of `linux.rootfsPropagation`. All are the same here: no mount of a sandbox propagates.
@@ -15,8 +15,8 @@ const PROPAGATIONS: [&str; 8] =
 /// If the version of the specification is unknown, the personality is not that of 64-bit Linux,
 /// clocks are to be shifted, a namespace comes twice or the propagation of the root is none.
 pub fn refuse(spec: &Spec) -> Result<()> {
-    refuse_version(spec.version())?;
-    let Some(linux) = spec.linux() else { return Ok(()) };
+    refuse_version(&spec.oci_version)?;
+    let Some(linux) = &spec.linux else { return Ok(()) };
     refuse_namespaces(linux.namespaces().as_deref().unwrap_or_default())?;
     refuse_linux(linux)
 }

@@ -25,16 +25,16 @@ use crate::{
 /// Rust, serves them. Files come from a separate gofer process.
 #[derive(Debug, Parser)]
 // Engines put flags of their own after those of a wrapper; the last one counts.
-#[command(name = "sandbox-vmm", version = VERSION, after_help = EXAMPLES, args_override_self = true)]
+#[command(name = PROGRAM, version = VERSION, after_help = EXAMPLES, args_override_self = true)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: GlobalFlags,
-    /// Run the container in this bundle, as `run` does.
-    #[arg(long, value_name = "DIR")]
-    pub bundle: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
+
+/// What the program is called.
+const PROGRAM: &str = "sandbox-vmm";
 
 /// After the name, what container engines parse: three lines.
 const VERSION: &str = concat!(
@@ -63,6 +63,34 @@ memory and process limits are the same.
 
 The exit status is the program's, 128 + N if signal N killed it, 127 if the program was not found,
 126 if it could not be executed, and 125 if the sandbox itself failed.";
+
+/// The command line with no subcommand but the one of `words` that engines run for each container and
+/// process. To make all, and give each a copy of every global flag, takes longer than all else that is
+/// done with the arguments. What this one does not know may still be right.
+pub fn of_engines(words: &[OsString]) -> Option<clap::Command> {
+    let asks_for_help = |word: &OsString| ["-h", "-help", "--help"].iter().any(|flag| word == flag);
+    if words.iter().any(asks_for_help) {
+        return None;
+    }
+    let subcommand = words.iter().find_map(|word| subcommand_of_engines(word.to_str()?))?;
+    let command = clap::Command::new(PROGRAM).version(VERSION).args_override_self(true);
+    Some(GlobalFlags::augment_args(command).subcommand(subcommand))
+}
+
+fn subcommand_of_engines(name: &str) -> Option<clap::Command> {
+    type AddFlags = fn(clap::Command) -> clap::Command;
+    const SUBCOMMANDS: [(&str, AddFlags); 7] = [
+        ("create", CreateFlags::augment_args),
+        ("delete", DeleteFlags::augment_args),
+        ("exec", ExecFlags::augment_args),
+        ("kill", KillFlags::augment_args),
+        ("run", RunFlags::augment_args),
+        ("start", IdFlags::augment_args),
+        ("state", IdFlags::augment_args),
+    ];
+    let (name, add_flags) = SUBCOMMANDS.into_iter().find(|(known, _)| *known == name)?;
+    Some(add_flags(clap::Command::new(name)))
+}
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -143,6 +171,9 @@ const SANDBOX: &str = "Sandbox options";
 /// Flags of every command that starts a sandbox.
 #[derive(Args, Debug)]
 pub struct GlobalFlags {
+    /// Run the container in this bundle, as `run` does.
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
     /// How user code runs.
     #[arg(long, global = true, help_heading = SANDBOX, value_enum, default_value_t, value_name = "NAME")]
     pub platform: PlatformFlag,

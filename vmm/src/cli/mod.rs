@@ -10,6 +10,7 @@ mod spec;
 mod syscalls;
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     process::ExitCode,
 };
@@ -29,9 +30,9 @@ use container_arguments::{RunFlags, TableFormat};
 
 /// Runs the command that the process's arguments name and returns the status to exit with.
 pub fn main() -> ExitCode {
-    let command = Arguments::command();
-    let matches =
-        command.clone().get_matches_from(single_dash::normalize(&command, std::env::args_os()));
+    let words: Vec<_> = std::env::args_os().collect();
+    let (command, words) = command_line(words);
+    let matches = command.get_matches_from(words);
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run_command(arguments) {
         Ok(status) => ExitCode::from(status),
@@ -43,12 +44,25 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What parses `words`, and the words as it knows them.
+fn command_line(words: Vec<OsString>) -> (clap::Command, Vec<OsString>) {
+    if let Some(command) = arguments::of_engines(&words) {
+        let (normal, named) = single_dash::normalize(&command, words.iter().cloned());
+        if named.is_some() {
+            return (command, normal);
+        }
+    }
+    let command = Arguments::command();
+    let (normal, _) = single_dash::normalize(&command, words);
+    (command, normal)
+}
+
 fn run_command(arguments: Arguments) -> Result<u8> {
-    let Arguments { global, bundle, command } = arguments;
+    let Arguments { global, command } = arguments;
     let context = Context { root: StateRoot::new(global.root.as_deref()), log: open_log(&global)? };
-    let command = match (command, bundle) {
+    let command = match (command, &global.bundle) {
         (Some(command), _) => command,
-        (None, Some(bundle)) => Command::Run(RunFlags::of_bundle(bundle)),
+        (None, Some(bundle)) => Command::Run(RunFlags::of_bundle(bundle.clone())),
         (None, None) => {
             return Err(Failure::new(
                 "no command given",

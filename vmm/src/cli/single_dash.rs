@@ -5,30 +5,32 @@ use std::ffi::{OsStr, OsString};
 use clap::{ArgAction, Command};
 
 /// `arguments`, the program's name first, with the long flags of `command` and of the subcommand
-/// that they name written with two dashes. What follows the first argument of the subcommand is
-/// somebody else's.
+/// that they name written with two dashes, and that subcommand. What follows the first argument of the
+/// subcommand is somebody else's.
 pub fn normalize(
     command: &Command,
     arguments: impl IntoIterator<Item = OsString>,
-) -> Vec<OsString> {
-    let mut current = command;
+) -> (Vec<OsString>, Option<&Command>) {
+    let mut named = None;
     let mut is_settled = false;
     let mut takes_value = false;
     let mut normal = Vec::new();
     for (index, argument) in arguments.into_iter().enumerate() {
         if index == 0 || is_settled || std::mem::take(&mut takes_value) {
             normal.push(argument);
-        } else if let Some((flag, needs_value)) = flag(current, &argument) {
+        } else if let Some((flag, needs_value)) = flag(named.unwrap_or(command), &argument) {
             takes_value = needs_value;
             normal.push(flag);
         } else {
-            let next = argument.to_str().and_then(|name| current.find_subcommand(name));
-            is_settled = next.is_none();
-            current = next.unwrap_or(current);
+            is_settled = named.is_some();
+            if !is_settled {
+                named = argument.to_str().and_then(|name| command.find_subcommand(name));
+                is_settled = named.is_none();
+            }
             normal.push(argument);
         }
     }
-    normal
+    (normal, named)
 }
 
 /// `argument` with two dashes if it is a flag, and whether the next argument is its value.
@@ -67,7 +69,8 @@ mod tests {
 
     fn normal(line: &str) -> String {
         let arguments = line.split(' ').map(OsString::from);
-        let normal = normalize(&Arguments::command(), arguments);
+        let command = Arguments::command();
+        let (normal, _) = normalize(&command, arguments);
         normal.join(OsStr::new(" ")).into_string().unwrap()
     }
 
@@ -84,6 +87,19 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(normal(line), expected);
         }
+    }
+
+    #[test]
+    fn the_subcommand_is_no_value_of_a_flag() {
+        let command = Arguments::command();
+        let named = |line: &str| {
+            let (_, named) = normalize(&command, line.split(' ').map(OsString::from));
+            named.map(|named| named.get_name().to_owned())
+        };
+        assert_eq!(named("x --root run exec create").as_deref(), Some("exec"));
+        assert_eq!(named("x -root=run -debug create id").as_deref(), Some("create"));
+        assert_eq!(named("x other run"), None);
+        assert_eq!(named("x --root run"), None);
     }
 
     #[test]

@@ -21,6 +21,38 @@ fn the_definition_is_consistent() {
     Arguments::command().debug_assert();
 }
 
+fn words(line: &str) -> Vec<OsString> {
+    line.split(' ').map(OsString::from).collect()
+}
+
+#[test]
+fn commands_of_engines_are_known_by_themselves() {
+    let all = Arguments::command();
+    let ids = |command: &clap::Command| -> Vec<_> {
+        command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
+    };
+    for name in ["create", "delete", "exec", "kill", "run", "start", "state"] {
+        let (own, _) = command_line(words(&format!("x --root /r {name} id")));
+        assert_eq!(ids(&own), ids(&all));
+        assert_eq!(own.get_subcommands().count(), 1);
+        let [own, all] = [&own, &all].map(|command| command.find_subcommand(name).unwrap());
+        assert_eq!(ids(own), ids(all), "{name}");
+        own.clone().debug_assert();
+    }
+}
+
+#[test]
+fn others_and_help_are_parsed_with_all_commands() {
+    for line in ["x --root run list", "x ps run", "x exec --help", "x --bundle run", "x"] {
+        let (command, _) = command_line(words(line));
+        assert!(command.get_subcommands().count() > 20, "{line}");
+    }
+    let (command, _) = command_line(words("x --root run exec id list"));
+    // The value of a flag is no command.
+    let matches = command.try_get_matches_from(words("x --root run exec id list")).unwrap();
+    assert_eq!(matches.subcommand_name(), Some("exec"));
+}
+
 #[test]
 fn do_keeps_the_callers_world() {
     let plan = do_plan(&["do", "--", "/bin/ls", "-l"]).unwrap();
@@ -141,7 +173,7 @@ fn the_example_configuration_is_one_that_run_takes() {
     let config = spec::EXAMPLE.replace("\"rootfs\"", "\"/usr\"");
     let bundle = Bundle::parse("/".into(), config.as_bytes()).unwrap();
     let plan = bundle.plan("example".to_owned(), BundleOptions::default()).unwrap();
-    assert_eq!(plan.container.mounts.len(), 6);
+    assert_eq!(plan.container.mounts.len(), 7);
     assert!(bundle.ignored().is_empty());
 }
 

@@ -11,7 +11,7 @@ use rustix::{
 
 use crate::{
     channel::Channel,
-    signals::{Received, Signals},
+    signals::{KILL, Received, Signals},
     stand_in::{Ended, Happened},
     terminal::{self, RawMode},
 };
@@ -37,8 +37,6 @@ pub fn stand_for(line: &Channel, signals: &Signals, has_terminal: bool) -> io::R
         }
     }
 }
-
-const KILL: u8 = 9;
 
 fn pass_on(line: &Channel, received: Received, raw: Option<&RawMode>) -> io::Result<()> {
     let happened = match (received.number, raw) {

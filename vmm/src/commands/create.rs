@@ -8,7 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-use oci_spec::runtime::{LinuxMemory, LinuxResources, Spec};
+use guest_abi::container::RootWrites;
+use oci_spec::runtime::{LinuxMemory, LinuxResources};
 
 use super::{
     Launch,
@@ -18,13 +19,13 @@ use super::{
     write_pid_file,
 };
 use crate::{
-    bundle::{Bundle, BundleOptions, PodRole},
+    bundle::{Bundle, BundleOptions, PodRole, Spec},
     cgroups::Cgroup,
     channel::Channel,
     console_socket::offer_terminal,
     control_socket,
     error::{Failure, Result},
-    hooks,
+    gofer, hooks,
     sandbox::{
         plan::LaunchPlan,
         service,
@@ -197,7 +198,9 @@ fn complete(
         record.cgroup = None;
     }
     namespaces::enter_network(launch, bundle.spec(), stand_in)?;
-    if let Some(all) = bundle.spec().hooks() {
+    if let Some(all) = &bundle.spec().hooks {
+        // They put something into the network.
+        stand_in.answers()?;
         let state = state_json(&record, Status::Creating).to_string();
         // Deprecated, but what Docker uses.
         #[allow(deprecated, reason = "the specification keeps it for such users")]
@@ -205,10 +208,11 @@ fn complete(
         hooks::run("createRuntime", all.create_runtime().as_ref(), &state)?;
         hooks::run("createContainer", all.create_container().as_ref(), &state)?;
     }
+    tell_root(bundle, plan, stand_in);
     match place {
         Place::Own => {
-            namespaces::tell_network(launch, bundle.spec(), stand_in.id());
             boot(launch, plan, container, stand_in, resources(bundle.spec()))?;
+            namespaces::tell_network(launch, bundle.spec(), stand_in.id());
         }
         Place::Sandbox(sandbox, streams) => sandbox.join(plan, container, stand_in, streams)?,
     }
@@ -218,6 +222,17 @@ fn complete(
         write_pid_file(path, stand_in.id())?;
     }
     Ok(record)
+}
+
+/// Tells the stand-in which tree of the host is the container's root.
+fn tell_root(bundle: &Bundle, plan: &LaunchPlan, stand_in: &StandIn) {
+    let read_only = plan.container.root.writes != RootWrites::Through;
+    if let Ok(root) = gofer::open_root(&bundle.root_path(), read_only)
+        && root.detached
+    {
+        // One that has ended does not take the next order either, which tells.
+        let _ = stand_in.channel().send(&Order::Root, &[root.descriptor.as_fd()]);
+    }
 }
 
 fn enter_cgroup(
@@ -249,7 +264,11 @@ fn boot(
     drop(remote);
     let log = &launch.context.log;
     let settings = sized(launch, resources);
-    service::create(&channel, plan.clone(), &settings, log, listener.as_fd())
+    // It finds all that it needs when it starts.
+    let told = service::instruct(&channel, plan.clone(), &settings, log, listener.as_fd());
+    stand_in.answers()?;
+    told?;
+    service::await_created(&channel)
 }
 
 /// The sandbox's size: what flags do not say, the container's limits do, so that they can be seen
@@ -312,8 +331,8 @@ fn record(
         is_created: false,
         created: rfc3339(SystemTime::now()),
         owner: owner(),
-        annotations: bundle.spec().annotations().clone().unwrap_or_default(),
-        hooks: bundle.spec().hooks().clone(),
+        annotations: bundle.spec().annotations.clone().unwrap_or_default(),
+        hooks: bundle.spec().hooks.clone(),
         process: None,
         cgroup: cgroup(bundle.spec(), launch, &options.id),
     })
@@ -321,12 +340,12 @@ fn record(
 
 /// The control group that config.json names.
 fn cgroup(spec: &Spec, launch: &Launch<'_>, id: &str) -> Option<Cgroup> {
-    let path = spec.linux().as_ref()?.cgroups_path().as_ref()?;
+    let path = spec.linux.as_ref()?.cgroups_path().as_ref()?;
     Some(Cgroup::new(path, launch.systemd_cgroup, id))
 }
 
 fn resources(spec: &Spec) -> Option<&LinuxResources> {
-    spec.linux().as_ref()?.resources().as_ref()
+    spec.linux.as_ref()?.resources().as_ref()
 }
 
 /// The user's name in /etc/passwd, else the number.

@@ -6,21 +6,18 @@ use libcgroups::stats::{BlkioDeviceStat, CpuStats, MemoryData, Stats};
 use serde_json::{Value, json};
 
 use super::{Context, not_running, print};
-use crate::{
-    error::{Failure, Result},
-    state::{Status, status},
-};
+use crate::error::{Failure, Result};
 
 /// The command: once, or every `interval` until the container ends.
 ///
 /// # Errors
 /// If there is no such container, or it has no control group.
 pub fn run(context: &Context, id: &str, once: bool, interval: Duration) -> Result<()> {
-    let (container, record) = context.find(id)?;
+    let (_, record) = context.find(id)?;
     let cgroup = record.cgroup.as_ref().ok_or_else(|| {
         Failure::new("the container has no control group", "set linux.cgroupsPath in config.json")
     })?;
-    if status(&container, &record) == Status::Stopped {
+    if record.has_stopped() {
         return Err(not_running());
     }
     loop {
@@ -31,7 +28,7 @@ pub fn run(context: &Context, id: &str, once: bool, interval: Duration) -> Resul
             return Ok(());
         }
         thread::sleep(interval);
-        if status(&container, &record) == Status::Stopped {
+        if record.has_stopped() {
             return Ok(());
         }
     }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use guest_abi::container::ProcessSpec;
-use oci_spec::runtime::Process;
 
 use super::{Context, attached::stand_for, not_running, run::wait, unexpected, write_pid_file};
 use crate::{
@@ -16,11 +15,11 @@ use crate::{
     channel::Channel,
     console_socket::offer_terminal,
     control_socket::{Client, Reply, Request},
-    devices::host_stream::{Direction, own_description},
+    devices::host_stream::own_descriptions,
     error::{Failure, Result},
     signals::Signals,
     stand_in::{self, Role, Streams},
-    state::{Container, Record, Status, status},
+    state::{Container, Record},
     terminal,
 };
 
@@ -77,7 +76,7 @@ pub fn run(context: &Context, options: &Options) -> Result<u8> {
     // Before there is a child that could inherit what a signal does to this process.
     let signals = Signals::take_over().map_err(failed)?;
     let (container, record) = context.find(&options.id)?;
-    if status(&container, &record) == Status::Stopped {
+    if record.has_stopped() {
         return Err(Failure::new("cannot exec in a stopped container", "start another one"));
     }
     let mut process = read_process(&options.process, &record)?;
@@ -147,7 +146,8 @@ fn read_process(source: &Source, record: &Record) -> Result<ProcessSpec> {
                 )
             };
             let text = fs::read(path).map_err(|error| failed(&error))?;
-            let process: Process = serde_json::from_slice(&text).map_err(|error| failed(&error))?;
+            let process: bundle::Process =
+                serde_json::from_slice(&text).map_err(|error| failed(&error))?;
             bundle::process(Some(&process))
         }
         Source::Changes(changes) => {
@@ -239,11 +239,7 @@ pub(super) fn start(
     life_line: BorrowedFd<'_>,
 ) -> Result<()> {
     // The sandbox process could not open anything a second time: it is in its jail.
-    let own = |stream: &OwnedFd, direction| own_description(stream.as_fd(), direction);
-    let [input, output, error] = streams;
-    let input = own(input, Direction::Input).map_err(failed)?;
-    let output = own(output, Direction::Output).map_err(failed)?;
-    let error = own(error, Direction::Output).map_err(failed)?;
+    let [input, output, error] = own_descriptions(streams).map_err(failed)?;
     let descriptors = [input.as_fd(), output.as_fd(), error.as_fd(), life_line];
     let request = Request::Execute(process);
     let ask = |client: Client| client.ask(&request, &descriptors, None);

@@ -13,7 +13,7 @@ use super::{Context, unexpected};
 use crate::{
     channel::Channel,
     control_socket::{self, Client, Reply, Request},
-    devices::host_stream::{Direction, own_description},
+    devices::host_stream::own_descriptions,
     error::{Failure, Result},
     gofer::{self, GoferMount},
     sandbox::plan::{LaunchPlan, Tree},
@@ -76,16 +76,8 @@ pub fn check(plan: &LaunchPlan) -> Result<()> {
 /// # Errors
 /// If the limit of open files is reached.
 pub fn own_streams(streams: &[OwnedFd; 3]) -> Result<[OwnedFd; 3]> {
-    let own = |stream: &OwnedFd, direction| {
-        own_description(stream.as_fd(), direction)
-            .map_err(|error| Failure::new(error, "check the limit of open files (ulimit -n)"))
-    };
-    let [input, output, error] = streams;
-    Ok([
-        own(input, Direction::Input)?,
-        own(output, Direction::Output)?,
-        own(error, Direction::Output)?,
-    ])
+    own_descriptions(streams)
+        .map_err(|error| Failure::new(error, "check the limit of open files (ulimit -n)"))
 }
 
 impl Sandbox {
@@ -112,6 +104,7 @@ impl Sandbox {
         let (gofer, gofer_remote) = Channel::pair().map_err(failed)?;
         let (life_line, life_line_remote) = Channel::pair().map_err(failed)?;
         stand_in.order(&Order::JoinSandbox, &[gofer_remote.as_fd(), life_line_remote.as_fd()])?;
+        stand_in.answers()?;
         drop((gofer_remote, life_line_remote));
         gofer::instruct(&gofer, &mounts)?;
 

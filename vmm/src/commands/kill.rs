@@ -4,7 +4,7 @@ use super::{Context, ask, not_running};
 use crate::{
     control_socket::{PROMPT, Request},
     error::{Failure, Result},
-    state::{Status, status},
+    signals::KILL,
 };
 
 /// Signals by name (signal(7)), with their numbers on x86-64.
@@ -56,7 +56,7 @@ pub fn run(context: &Context, id: &str, signal: &str, all: bool) -> Result<()> {
         Failure::new(format_args!("unknown signal '{signal}'"), "use a name or a number of kill -l")
     })?;
     let (container, record) = context.find(id)?;
-    if status(&container, &record) == Status::Stopped {
+    if record.has_stopped() {
         // What was to be ended has.
         return if all { Ok(()) } else { Err(not_running()) };
     }
@@ -69,8 +69,6 @@ pub fn run(context: &Context, id: &str, signal: &str, all: bool) -> Result<()> {
         Err(failure) => Err(failure),
     }
 }
-
-const KILL: u8 = 9;
 
 /// The number of a signal: itself, or a name with or without SIG, in either case.
 pub fn parse(signal: &str) -> Option<u8> {

@@ -10,11 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::Launch;
 use crate::{
+    bundle::Spec,
     error::{Failure, Result},
     sandbox::settings::Network,
     stand_in::{Order, StandIn},
@@ -77,11 +78,11 @@ fn is_of_sandbox(path: &Path) -> bool {
     other.is_some() && other == identity("/proc/self/exe".into())
 }
 
-/// Moves the stand-in into the container's network namespace: engines find that by its pid. A new
+/// Orders the stand-in into the container's network namespace: engines find that by its pid. A new
 /// one takes privileges (unshare(2)); without, nobody could put anything into it either.
 ///
 /// # Errors
-/// If there is no such namespace, or the host refuses.
+/// If there is no such namespace. The stand-in answers whether the host refuses.
 pub fn enter_network(launch: &Launch<'_>, spec: &Spec, stand_in: &StandIn) -> Result<()> {
     match network(spec).map(LinuxNamespace::path) {
         None => Ok(()),
@@ -144,7 +145,7 @@ fn open(path: &Path) -> Result<File> {
 }
 
 fn namespaces(spec: &Spec) -> impl Iterator<Item = &LinuxNamespace> {
-    let linux = spec.linux().as_ref();
+    let linux = spec.linux.as_ref();
     linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten()
 }
 

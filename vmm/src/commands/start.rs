@@ -5,7 +5,7 @@ use crate::{
     control_socket::Request,
     error::{Failure, Result},
     hooks,
-    state::{Container, Record, Status, status},
+    state::{Container, Record, Status},
 };
 
 /// The command.
@@ -23,7 +23,7 @@ pub fn run(context: &Context, id: &str) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub fn start(context: &Context, container: &Container, record: &Record) -> Result<()> {
-    if status(container, record) == Status::Stopped {
+    if record.has_stopped() {
         return Err(Failure::new(
             "cannot start a container that has stopped",
             "delete it and create another one",

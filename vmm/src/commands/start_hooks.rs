@@ -25,6 +25,7 @@ use crate::{
     channel::Channel,
     error::Result,
     hooks,
+    signals::KILL,
     stand_in::{Ended, Happened},
     state::{Container, Record, Status},
 };
@@ -34,8 +35,6 @@ const FIRST_PID: u32 = 1;
 
 /// Bytes kept of what a hook says on its standard error.
 const MAX_SAID_BYTES: usize = 4096;
-
-const KILL: u8 = 9;
 
 /// What startContainer hooks need to know of the container's process, if there are such hooks.
 pub fn process_of(container: &ContainerSpec, hooks: Option<&Hooks>) -> Option<ProcessSpec> {

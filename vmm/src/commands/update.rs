@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Context, ask};
 use crate::{
-    cgroups::task_limit,
+    bundle::limits,
     control_socket::{PROMPT, Request},
     error::{Failure, Result},
 };
@@ -62,13 +62,7 @@ pub fn run(context: &Context, id: &str, file: Option<PathBuf>, limits: &Limits) 
         let cause = "cannot update a container without a control group";
         return Err(Failure::new(cause, "set linux.cgroupsPath in config.json"));
     }
-    match resources.pids() {
-        Some(pids) => {
-            let limit = task_limit(pids).and_then(|limit| u64::try_from(limit).ok());
-            ask(&container, &Request::LimitTasks(limit), Some(PROMPT)).map(|_| ())
-        }
-        None => Ok(()),
-    }
+    ask(&container, &Request::Limit(limits::convert(&resources)), Some(PROMPT)).map(|_| ())
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -11,7 +11,7 @@ pub use client::{Client, PROMPT, bind};
 use std::collections::BTreeMap;
 
 use guest_abi::{
-    container::{ContainerSpec, ProcessSpec},
+    container::{ContainerSpec, Limits, ProcessSpec},
     control::{ExitStatus, ProcessEntry},
     device::DeviceDescriptor,
 };
@@ -50,8 +50,8 @@ pub enum Request {
     /// Start another process. Carries four descriptors: its standard streams and the life line of
     /// its stand-in.
     Execute(ProcessSpec),
-    /// Let the container have at most so many tasks, or any number.
-    LimitTasks(Option<u64>),
+    /// Change what the container may use, as far as it is given.
+    Limit(Limits),
     /// List the processes.
     Processes,
     /// Answer when the container has ended.

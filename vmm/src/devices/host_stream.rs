@@ -125,13 +125,25 @@ impl AsRawFd for HostStream {
     }
 }
 
+/// [`own_description`] of each of a process's standard streams, for somebody in a jail.
+///
+/// # Errors
+/// Those of fstat(2) and dup(2).
+pub fn own_descriptions([input, output, error]: &[OwnedFd; 3]) -> io::Result<[OwnedFd; 3]> {
+    Ok([
+        own_description(input.as_fd(), Direction::Input)?,
+        own_description(output.as_fd(), Direction::Output)?,
+        own_description(error.as_fd(), Direction::Output)?,
+    ])
+}
+
 /// A pipe or terminal opened a second time, non-blocking, so that nobody else has the description.
 /// Everything else, and what the caller may not open (a pipe of another user, or one that nobody
 /// reads), is only duplicated. It takes /proc, so it is done outside the jail.
 ///
 /// # Errors
 /// Those of fstat(2) and dup(2).
-pub fn own_description(descriptor: BorrowedFd<'_>, direction: Direction) -> io::Result<OwnedFd> {
+fn own_description(descriptor: BorrowedFd<'_>, direction: Direction) -> io::Result<OwnedFd> {
     let kind = FileType::from_raw_mode(fstat(descriptor)?.st_mode);
     let reopened = match kind {
         FileType::Fifo | FileType::CharacterDevice => reopen(descriptor, direction).ok(),

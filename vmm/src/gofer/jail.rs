@@ -12,20 +12,14 @@
 //! Each step that the caller's privileges do not allow is left out: the protocol server alone
 //! keeps names beneath the root ([`super::server`]); the jail is the second wall.
 
-use std::{
-    os::fd::{AsFd, OwnedFd},
-    path::Path,
-};
+use std::{os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::{CWD, Mode, OFlags, open},
     io::Errno,
-    mount::{
-        MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount_change,
-        move_mount, open_tree, unmount,
-    },
+    mount::{OpenTreeFlags, open_tree},
     process::{
-        DumpableBehavior, Signal, chdir, chroot, pivot_root, set_dumpable_behavior,
+        DumpableBehavior, Signal, chdir, chroot, set_dumpable_behavior,
         set_parent_process_death_signal,
     },
     thread::{CapabilitySet, set_no_new_privs},
@@ -40,7 +34,7 @@ use crate::{
     jail::{
         heap,
         namespaces::{self, Namespaces},
-        privileges,
+        only_tree, privileges,
     },
 };
 
@@ -110,18 +104,9 @@ pub fn die_with_parent() {
 
 /// Makes the descriptors the root directory, and lets go of all other mounts.
 fn leave_mounts() -> Result<(), Errno> {
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private)?;
     let copy = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let descriptors = open_tree(CWD, DESCRIPTORS, copy)?;
-    let whole = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(descriptors.as_fd(), "", CWD, "/proc", whole)?;
-    chdir("/proc")?;
-    // The new root and the place for the old one may be the same (pivot_root(2), NOTES): the old
-    // root then lies on top, and is taken away.
-    pivot_root(".", ".")?;
-    unmount(".", UnmountFlags::DETACH)?;
-    chdir("/")
+    only_tree::enter(descriptors)
 }
 
 /// Makes the descriptors the root directory, but keeps the mounts.

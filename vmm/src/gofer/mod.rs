@@ -8,7 +8,7 @@ pub mod server;
 mod system;
 
 pub use child::main;
-pub use jail::die_with_parent;
+pub use jail::{die_with_parent, open_root};
 pub use process::{
     GoferMount, GoferProcess, StartingGofer, instruct, spawn, spawn_from, spawn_unasked,
 };

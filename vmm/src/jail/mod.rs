@@ -5,6 +5,7 @@ pub mod heap;
 pub mod landlock;
 pub mod namespaces;
 mod nobody;
+pub mod only_tree;
 pub mod privileges;
 
 use rustix::{

@@ -12,6 +12,8 @@ pub struct Namespaces(UnshareFlags);
 impl Namespaces {
     /// Users, mounts, network, System V IPC and POSIX queues, host name.
     pub const ALL: Self = Self(UnshareFlags::NEWUSER.union(Self::RESOURCES.0));
+    /// Mounts.
+    pub const MOUNTS: Self = Self(UnshareFlags::NEWNS);
     /// All but users, which takes privileges.
     pub const RESOURCES: Self = Self(
         UnshareFlags::NEWNS

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    ops::Range,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
@@ -37,20 +38,18 @@ pub struct Device {
     call: Doorbell,
 }
 
-/// The devices of a container that shows `trees`, in the order of the device table: after those of
-/// its trees `spare_trees` for further containers. The last one gives processes that are started
-/// later their streams, if there can be any.
+/// The devices of a container that shows `trees`, in the order of the device table; those at `spare`
+/// are for further containers. The last one gives processes that are started later their streams, if
+/// there can be any.
 ///
 /// # Errors
 /// If the limit of open files or of memory is reached.
-pub fn create_all(trees: &Trees, spare_trees: u16, can_execute: bool) -> io::Result<Vec<Device>> {
+pub fn create_all(trees: &Trees, spare: Range<u16>, can_execute: bool) -> io::Result<Vec<Device>> {
     let streams = |kind, index| Device::create(kind, index, STREAM_QUEUE_SIZE, STREAM_WINDOW_BYTES);
     let mut devices = vec![
         streams(DeviceKind::Console, CONSOLE_DEVICE)?,
         streams(DeviceKind::Control, CONTROL_DEVICE)?,
     ];
-    let next = u16::try_from(devices.len() + trees.iter().len()).map_err(io::Error::other)?;
-    let spare = (next..).take(spare_trees.into());
     for index in trees.devices().map(|(index, _)| index).chain(spare) {
         let (size, bytes) = (FILE_SYSTEM_QUEUE_SIZE, FILE_SYSTEM_WINDOW_BYTES);
         devices.push(Device::create(DeviceKind::FileSystem, index, size, bytes)?);
@@ -91,8 +90,7 @@ impl Device {
         (0..)
             .zip(&self.descriptor.queues)
             .map(|(queue, layout)| {
-                let kick = self.doorbell(queue)?;
-                let (kick, call) = (kick.try_clone()?, self.call.try_clone()?);
+                let (kick, call) = (self.doorbell(queue)?.clone(), self.call.clone());
                 DeviceQueue::new(window.clone(), layout, kick, call).map_err(io::Error::other)
             })
             .collect()
@@ -103,14 +101,13 @@ impl Device {
     /// # Errors
     /// If the limit of open files is reached.
     pub fn gofer_mount(&self, source: &super::plan::Tree) -> io::Result<GoferMount> {
-        let kick = self.doorbell(0)?;
         Ok(GoferMount {
             source: source.path.clone(),
             read_only: source.read_only,
             device: self.descriptor.clone(),
             window: self.window.try_clone()?,
-            kick: kick.try_clone()?,
-            call: self.call.try_clone()?,
+            kick: self.doorbell(0)?.clone(),
+            call: self.call.clone(),
         })
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use guest_abi::boot::BootInfo;
-use platform_kvm::{ExitCounts, Machine, VcpuEnd};
+use platform_kvm::{Machine, VcpuEnd};
 use platform_ptrace::PtracePlatform;
 use sentry::{kernel, platform::ExecutorId};
 
@@ -130,7 +130,7 @@ impl Executors {
         let (confined, reports) = channel();
         let mut gates = Vec::new();
         for number in 0..count {
-            let ended = ended.try_clone().map_err(cannot_start)?;
+            let ended = ended.clone();
             let presence = Presence { ended, _running: sender.clone() };
             let run = run.clone();
             let confined = confined.clone();
@@ -169,11 +169,6 @@ impl Executors {
     /// What they are on the kvm platform.
     pub fn machine(&self) -> Option<Arc<Machine>> {
         self.machine.clone()
-    }
-
-    /// VM exits so far; none without a machine that counts them.
-    pub fn exit_counts(&self) -> Option<ExitCounts> {
-        self.machine.as_ref().map(|machine| machine.exit_counts())
     }
 
     /// Stops the sentry and waits for its executors, so that their stub processes are gone too.

@@ -16,7 +16,6 @@ mod watch;
 
 use std::{
     io,
-    ops::Range,
     os::fd::{AsFd, OwnedFd},
     sync::Arc,
 };
@@ -46,7 +45,7 @@ use devices::Device;
 use event_loop::{Served, Streams};
 use executors::Executors;
 use host::HostParts;
-use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, FIRST_TREE_DEVICE, LaunchPlan, Trees};
+use plan::{CONSOLE_DEVICE, CONTROL_DEVICE, LaunchPlan, Trees};
 use settings::Settings;
 use watch::Watched;
 
@@ -92,7 +91,8 @@ impl HostStreams {
         })
     }
 
-    /// Those that a command sends, after [`own_description`](crate::devices::host_stream::own_description).
+    /// Those that a command sends, after
+    /// [`own_descriptions`](crate::devices::host_stream::own_descriptions).
     fn received(input: OwnedFd, output: OwnedFd, error: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             input: HostStream::of_own(input, Direction::Input)?,
@@ -139,15 +139,15 @@ impl Sandbox {
         can_execute: bool,
     ) -> Result<Self> {
         raise_open_files_limit();
-        let devices = devices::create_all(&plan.trees, plan.spare_trees, can_execute)
-            .map_err(cannot_start)?;
+        let spare = plan.spare_devices();
+        let devices =
+            devices::create_all(&plan.trees, spare.clone(), can_execute).map_err(cannot_start)?;
         // It gets ready while the jail closes.
         let gofer = start_gofer(&devices, &plan.trees)?;
         let host = HostParts::open(settings.platform)?;
         jail::enter(log);
         let gofer = gofer.ready()?;
         log.information(format_args!("gofer process {} started", gofer.id()));
-        let spare = spare_range(&plan);
         let boot = boot_info(plan, &devices, settings)?;
         let streams =
             serve_streams(&devices, streams, Arc::clone(log), ending).map_err(cannot_start)?;
@@ -164,7 +164,8 @@ impl Sandbox {
         log.information("executors started");
         let watched = watched(&gofer, &executors).map_err(cannot_start)?;
         let parts = Parts { executors, gofer, log: Arc::clone(log) };
-        let spare = devices.into_iter().skip(spare.start).take(spare.len()).collect();
+        let is_spare = |device: &Device| spare.contains(&device.index());
+        let spare = devices.into_iter().filter(is_spare).collect();
         Ok(Self { parts, streams, later: Later { exec_queues, spare }, watched })
     }
 }
@@ -181,18 +182,14 @@ impl Parts {
 
     /// Ends the sandbox, with all its processes.
     fn stop(self) {
-        if let Some(counts) = self.executors.exit_counts() {
-            self.log.information(format_args!("vm exits: {counts}"));
+        if let Some(machine) = self.executors.machine() {
+            self.log.information(format_args!("vm exits: {}", machine.exit_counts()));
+            let deepest: Vec<_> = machine.deepest_stacks().collect();
+            self.log.information(format_args!("deepest stacks of vCPUs, in bytes: {deepest:?}"));
         }
         self.executors.stop();
         drop(self.gofer);
     }
-}
-
-/// Where the spare devices are in the device table.
-fn spare_range(plan: &LaunchPlan) -> Range<usize> {
-    let first = usize::from(FIRST_TREE_DEVICE) + plan.trees.iter().len();
-    first..first + usize::from(plan.spare_trees)
 }
 
 /// Allows this process and the gofer as many open files as the host lets them have: the gofer has
@@ -246,6 +243,7 @@ fn ptrace_config(devices: &[Device], settings: &Settings, trusts_tsc: bool) -> i
         windows: Vec::new(),
         executors: settings.executors,
         trusts_tsc,
+        hands_over_calls: true,
         kicks: Vec::new(),
         calls: Vec::new(),
     };
@@ -301,7 +299,7 @@ fn queues<const N: usize>(devices: &[Device], index: u16) -> io::Result<[DeviceQ
 fn watched(gofer: &GoferProcess, executors: &Executors) -> io::Result<Vec<Watched>> {
     Ok(vec![
         Watched::new(gofer, "the gofer process ended")?,
-        Watched::new(executors.ended(), "the sentry stopped without saying why")?,
+        Watched::new(executors.ended(), "the sentry stopped unexpectedly")?,
     ])
 }
 

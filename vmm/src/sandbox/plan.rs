@@ -1,6 +1,6 @@
 //! What is to be launched, decided by a command and independent of how it is launched.
 
-use std::path::PathBuf;
+use std::{ops::Range, path::PathBuf};
 
 use guest_abi::container::{CachePolicy, ContainerSpec, MountSource};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,12 @@ pub struct LaunchPlan {
 }
 
 impl LaunchPlan {
+    /// The places of its spare devices in the device table: after those of its trees.
+    pub fn spare_devices(&self) -> Range<u16> {
+        let first = self.trees.devices().last().map_or(FIRST_TREE_DEVICE, |(index, _)| index + 1);
+        first..first + self.spare_trees
+    }
+
     /// Has the trees served by the devices with `indices`, in order, instead.
     ///
     /// # Errors

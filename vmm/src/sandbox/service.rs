@@ -3,7 +3,7 @@
 //! socket until the container ends.
 
 use std::{
-    ffi::OsString,
+    ffi::CStr,
     fs::File,
     io::{self, Read, Seek, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -15,7 +15,10 @@ use guest_abi::{
     control::{ExitStatus, LogLevel},
     message,
 };
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::{
+    fs::{MemfdFlags, memfd_create},
+    thread::set_name,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,14 +32,12 @@ use crate::{
     devices::{End, Ending},
     error::{Failure, Result},
     gofer::die_with_parent,
-    inherit::take_inherited,
     logging::{Log, LogFormat},
-    signals::{self, Signals},
     stand_in::Ended,
 };
 
-/// The hidden subcommand under which the binary runs [`main`].
-pub const SUBCOMMAND: &str = "sandbox";
+/// What ps(1) calls the process.
+const NAME: &CStr = c"sandbox";
 
 /// What the sandbox process is to do; large, so it comes in a file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -57,12 +58,12 @@ struct Launch {
 /// The answer, when the container is ready to start.
 type Created = Result<()>;
 
-/// Tells the sandbox process at the other end of `channel` to make the container, and waits until
-/// it is ready to start.
+/// Tells the sandbox process at the other end of `channel`, which may not have started yet, to make the
+/// container.
 ///
 /// # Errors
-/// Why there is none.
-pub fn create(
+/// If it cannot be told.
+pub fn instruct(
     channel: &Channel,
     plan: LaunchPlan,
     settings: &Settings,
@@ -76,8 +77,14 @@ pub fn create(
     let mut descriptors = vec![work.as_fd(), listener];
     descriptors.extend(log.as_ref().map(AsFd::as_fd));
     let launch = Launch { has_log: log.is_some() };
-    let sent = channel.send(&launch, &descriptors);
-    sent.map_err(|error| cannot_start(error.into()))?;
+    channel.send(&launch, &descriptors).map_err(|error| cannot_start(error.into()))
+}
+
+/// Waits until the container is ready to start.
+///
+/// # Errors
+/// Why there is none.
+pub fn await_created(channel: &Channel) -> Result<()> {
     match channel.receive::<Created>() {
         Ok((created, _)) => created,
         Err(_) => Err(Failure::new(
@@ -95,20 +102,14 @@ fn write_work(work: &Work) -> io::Result<File> {
     Ok(file)
 }
 
-/// Runs the sandbox process. Its arguments are the numbers of two descriptors, the channel to its
-/// maker and the life line to its stand-in; its standard streams are the container's.
-pub fn main() -> ExitCode {
+/// Runs the sandbox process, a child of the stand-in with its standard streams, which are the
+/// container's, and with every signal blocked: what is meant for the container comes through the
+/// stand-in. `maker` and `life_line` lead to the command that makes the container and to the stand-in.
+pub fn main(maker: &Channel, life_line: &Channel) -> ExitCode {
     die_with_parent();
-    signals::reset();
-    let arguments: Vec<OsString> = std::env::args_os().skip(2).collect();
-    let channel = |index: usize| {
-        let number = arguments.get(index)?.to_str()?.parse().ok()?;
-        Some(Channel::from(take_inherited(number)?))
-    };
-    let (Some(maker), Some(life_line)) = (channel(0), channel(1)) else {
-        return ExitCode::FAILURE;
-    };
-    match serve(&maker, &life_line) {
+    // Without it the process has its parent's name.
+    let _ = set_name(NAME);
+    match serve(maker, life_line) {
         Ok(status) => {
             // A stand-in that is gone needs no status.
             let _ = life_line.send(&Ended(status), &[]);
@@ -124,8 +125,6 @@ pub fn main() -> ExitCode {
 
 /// Makes the container and serves it to its end.
 fn serve(maker: &Channel, life_line: &Channel) -> Result<ExitStatus> {
-    // They stay blocked: what is meant for the container comes through its stand-in.
-    let _signals = Signals::take_all().map_err(cannot_start)?;
     let (launch, descriptors) =
         maker.receive::<Launch>().map_err(|error| cannot_start(error.into()))?;
     let (work, listener, log) = unpack(&launch, descriptors)?;

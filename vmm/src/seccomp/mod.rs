@@ -16,64 +16,64 @@ use std::io;
 
 use seccompiler::{apply_filter, sock_filter};
 
-/// A kind of thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filter {
-    /// The sandbox process's main thread: devices, connections, terminal.
-    EventLoop,
-    /// An executor of the ptrace platform.
-    ExecutorPtrace,
-    /// The keeper of the ptrace platform.
-    Keeper,
-    /// A vCPU of the kvm platform.
-    ExecutorKvm,
-    /// The gofer's main thread, which waits for its end.
-    GoferMain,
-    /// A thread of the gofer that serves a tree.
-    GoferFileSystem,
-}
+/// The kinds of threads, each with the name of its filter, which is that of its file.
+macro_rules! filters {
+    ($($(#[$documentation:meta])* $kind:ident = $name:literal,)+) => {
+        /// A kind of thread.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Filter {
+            $($(#[$documentation])* $kind,)+
+        }
 
-/// A compiled filter.
-macro_rules! compiled {
-    ($name:literal) => {
-        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf"))
+        impl Filter {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            /// Its name, which is that of its file.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)+
+                }
+            }
+
+            /// The compiled filter.
+            const fn bytes(self) -> &'static [u8] {
+                match self {
+                    $(Self::$kind => include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".bpf")),)+
+                }
+            }
+
+            /// The list of its rules.
+            #[cfg(debug_assertions)]
+            const fn source(self) -> &'static str {
+                match self {
+                    $(Self::$kind => {
+                        include_str!(concat!("../../../resources/seccomp/", $name, ".json"))
+                    })+
+                }
+            }
+        }
     };
 }
 
+filters! {
+    /// The sandbox process's main thread: devices, connections, terminal.
+    EventLoop = "sandbox-event-loop",
+    /// An executor of the ptrace platform.
+    ExecutorPtrace = "sandbox-executor-ptrace",
+    /// The keeper of the ptrace platform.
+    Keeper = "sandbox-keeper",
+    /// A vCPU of the kvm platform.
+    ExecutorKvm = "sandbox-executor-kvm",
+    /// The gofer's main thread, which waits for its end.
+    GoferMain = "gofer-main",
+    /// A thread of the gofer that serves a tree.
+    GoferFileSystem = "gofer-file-system",
+    /// The process that stands for one of a container, which has no other thread.
+    StandIn = "stand-in",
+}
+
 impl Filter {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::EventLoop,
-        Self::ExecutorPtrace,
-        Self::Keeper,
-        Self::ExecutorKvm,
-        Self::GoferMain,
-        Self::GoferFileSystem,
-    ];
-
-    /// Its name, which is that of its file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::EventLoop => "sandbox-event-loop",
-            Self::ExecutorPtrace => "sandbox-executor-ptrace",
-            Self::Keeper => "sandbox-keeper",
-            Self::ExecutorKvm => "sandbox-executor-kvm",
-            Self::GoferMain => "gofer-main",
-            Self::GoferFileSystem => "gofer-file-system",
-        }
-    }
-
-    const fn bytes(self) -> &'static [u8] {
-        match self {
-            Self::EventLoop => compiled!("sandbox-event-loop"),
-            Self::ExecutorPtrace => compiled!("sandbox-executor-ptrace"),
-            Self::Keeper => compiled!("sandbox-keeper"),
-            Self::ExecutorKvm => compiled!("sandbox-executor-kvm"),
-            Self::GoferMain => compiled!("gofer-main"),
-            Self::GoferFileSystem => compiled!("gofer-file-system"),
-        }
-    }
-
     fn program(self) -> Vec<sock_filter> {
         #[cfg(debug_assertions)]
         if let Some(program) = without::program(self) {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_filter_is_compiled_and_kills_what_it_does_not_list() {
-        for filter in Filter::ALL {
+        for &filter in Filter::ALL {
             let program = filter.program();
             assert!(program.len() > 10, "{}", filter.name());
             let last = program.iter().rev().find(|it| it.code == RETURN && it.k != 0x7fff_0000);

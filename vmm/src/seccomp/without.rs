@@ -18,29 +18,11 @@ pub fn program(filter: Filter) -> Option<BpfProgram> {
     if name != filter.name() {
         return None;
     }
-    let mut filters: Value = serde_json::from_str(text(filter)).ok()?;
+    let mut filters: Value = serde_json::from_str(filter.source()).ok()?;
     let rules = filters.get_mut(name)?.get_mut("filter")?.as_array_mut()?;
     let index = index.parse().ok().filter(|index| *index < rules.len())?;
     rules.remove(index);
     let text = filters.to_string();
     let mut programs = compile_from_json(text.as_bytes().by_ref(), TargetArch::x86_64).ok()?;
     programs.remove(name)
-}
-
-/// The source of a filter.
-macro_rules! source {
-    ($name:literal) => {
-        include_str!(concat!("../../../resources/seccomp/", $name, ".json"))
-    };
-}
-
-const fn text(filter: Filter) -> &'static str {
-    match filter {
-        Filter::EventLoop => source!("sandbox-event-loop"),
-        Filter::ExecutorPtrace => source!("sandbox-executor-ptrace"),
-        Filter::Keeper => source!("sandbox-keeper"),
-        Filter::ExecutorKvm => source!("sandbox-executor-kvm"),
-        Filter::GoferMain => source!("gofer-main"),
-        Filter::GoferFileSystem => source!("gofer-file-system"),
-    }
 }

@@ -4,18 +4,15 @@ use std::{
     ffi::OsString,
     fs::File,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, OwnedFd},
-        unix::process::{CommandExt, ExitStatusExt},
-    },
-    process::{Child, Command, ExitCode},
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, ExitCode},
 };
 
 use guest_abi::control::ExitStatus;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, retry_on_intr},
-    process::setsid,
+    process::{Pid, WaitOptions, setsid, waitpid},
     thread::{CapabilitySet, set_no_new_privs},
 };
 
@@ -24,10 +21,15 @@ use crate::{
     channel::Channel,
     error::{Failure, Result},
     file_pages,
+    fork::fork,
     gofer::spawn_unasked,
-    inherit::{enter_network, inherit_only, take_controlling_terminal, take_inherited},
-    jail::privileges,
+    inherit::{enter_network, take_controlling_terminal, take_inherited},
+    jail::{
+        namespaces::{self, Namespaces},
+        only_tree, privileges,
+    },
     sandbox::service,
+    seccomp::Filter,
     signals::{self, Signals},
     terminal,
 };
@@ -38,23 +40,39 @@ struct Arguments {
     has_terminal: bool,
     controls: bool,
     channel: Channel,
-    id: OsString,
+}
+
+/// What this process is, once it knows.
+enum Connected {
+    /// The stand-in.
+    StandIn(LifeLine),
+    /// The sandbox process, with channels to its maker and to its stand-in.
+    Sandbox { maker: Channel, life_line: Channel },
 }
 
 /// The connection to the sandbox process, and what of the container is a child.
 struct LifeLine {
     channel: Channel,
     child: Option<Part>,
+    /// The container's root on the host.
+    root: Option<OwnedFd>,
+}
+
+impl LifeLine {
+    /// One whose stand-in has not been told of a root.
+    const fn new(channel: Channel, child: Option<Part>) -> Self {
+        Self { channel, child, root: None }
+    }
 }
 
 /// A part of a container.
 enum Part {
-    Sandbox(Child),
+    Sandbox(Pid),
     Gofer(Child),
 }
 
 /// Runs the stand-in: its arguments are its role, what terminal it has, the number of its channel's
-/// descriptor and the container's id.
+/// descriptor, and the container's id, which is for people to see.
 pub fn main() -> ExitCode {
     signals::reset();
     let Some(arguments) = parse(std::env::args_os().skip(2)) else {
@@ -69,21 +87,42 @@ pub fn main() -> ExitCode {
     let Ok(signals) = Signals::take_all() else {
         return ExitCode::FAILURE;
     };
-    let Some(line) = connect(&arguments) else {
-        return ExitCode::FAILURE;
+    let mut line = match connect(&arguments) {
+        Some(Connected::StandIn(line)) => line,
+        Some(Connected::Sandbox { maker, life_line }) => {
+            // They are the stand-in's.
+            drop((arguments, signals));
+            return service::main(&maker, &life_line);
+        }
+        None => return ExitCode::FAILURE,
     };
     if !arguments.has_terminal {
         let _ = release_streams();
     }
-    give_up_privileges();
     // It waits from now on. Without /proc it is larger, and that is all.
     let _ = file_pages::release();
-    let status = stand(&line, &signals);
-    match line.child {
-        Some(Part::Gofer(gofer)) => end_with(status, gofer),
-        Some(Part::Sandbox(sandbox)) => end_as(status, Some(sandbox)),
-        None => end_as(status, None),
+    if let Some(root) = line.root.take() {
+        let _ = enter(root);
     }
+    give_up_privileges();
+    // A host without filters of system calls has none for the sandbox either.
+    let _ = Filter::StandIn.install();
+    let status = stand(&line, &signals);
+    let sandbox = match line.child {
+        Some(Part::Sandbox(sandbox)) => Some(sandbox),
+        Some(Part::Gofer(gofer)) => {
+            end_gofer(gofer);
+            None
+        }
+        None => None,
+    };
+    end_as(status, sandbox)
+}
+
+/// Makes `root` all that it sees of the host's files. Without the privilege for that, nothing changes.
+fn enter(root: OwnedFd) -> io::Result<()> {
+    namespaces::leave(Namespaces::MOUNTS)?;
+    Ok(only_tree::enter(root)?)
 }
 
 /// It starts nothing any more, and joins nothing. Without, it is as powerful as who started it.
@@ -105,17 +144,17 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Option<Arguments> {
         has_terminal: terminal != "none",
         controls: terminal == "controlling",
         channel: Channel::from(take_inherited(number)?),
-        id: arguments.next()?,
     })
 }
 
 /// The life line: the channel itself, or for a container one to a sandbox process that is started
 /// when the channel says so.
-fn connect(arguments: &Arguments) -> Option<LifeLine> {
+fn connect(arguments: &Arguments) -> Option<Connected> {
     let channel = &arguments.channel;
+    let mut root = None;
     if arguments.role == Role::Process {
         let channel = channel.as_fd().try_clone_to_owned().ok()?;
-        return Some(LifeLine { channel: Channel::from(channel), child: None });
+        return Some(Connected::StandIn(LifeLine::new(Channel::from(channel), None)));
     }
     loop {
         let (order, descriptors) = channel.receive::<Order>().ok()?;
@@ -125,21 +164,39 @@ fn connect(arguments: &Arguments) -> Option<LifeLine> {
             Order::Network { join } => {
                 let answer = network(join, descriptor);
                 channel.send(&answer, &[]).ok()?;
+                if answer.is_err() {
+                    // What was ordered next is not to be done in another network; it is read, or the
+                    // answer would be lost with it (unix(7)).
+                    while channel.receive::<Order>().is_ok() {}
+                    return None;
+                }
             }
+            Order::Root => root = descriptor,
             Order::StartSandbox => {
-                let started = start_sandbox(descriptor?, &arguments.id);
-                let answer: Answer = started.as_ref().map(|_| ()).map_err(Clone::clone);
-                channel.send(&answer, &[]).ok()?;
-                return started.ok();
+                return started_as(start_sandbox(descriptor?), channel, root);
             }
             Order::JoinSandbox => {
                 let started = start_gofer(descriptor?, descriptors.next()?);
-                let answer: Answer = started.as_ref().map(|_| ()).map_err(Clone::clone);
-                channel.send(&answer, &[]).ok()?;
-                return started.ok();
+                return started_as(started.map(Connected::StandIn), channel, root);
             }
         }
     }
+}
+
+/// Answers how the start went. In the sandbox process, that is its stand-in's to do.
+fn started_as(
+    started: Result<Connected>,
+    channel: &Channel,
+    root: Option<OwnedFd>,
+) -> Option<Connected> {
+    let started = match started {
+        Ok(Connected::StandIn(line)) => Ok(LifeLine { root, ..line }),
+        Ok(sandbox) => return Some(sandbox),
+        Err(failure) => Err(failure),
+    };
+    let answer: Answer = started.as_ref().map(|_| ()).map_err(Clone::clone);
+    channel.send(&answer, &[]).ok()?;
+    started.ok().map(Connected::StandIn)
 }
 
 fn network(join: bool, namespace: Option<OwnedFd>) -> Answer {
@@ -155,7 +212,9 @@ fn network(join: bool, namespace: Option<OwnedFd>) -> Answer {
     })
 }
 
-fn start_sandbox(channel: OwnedFd, id: &OsString) -> Result<LifeLine> {
+/// Makes the sandbox process, a copy of this one: to execute the program again would take it longer
+/// than all else that it does before its jail closes. Answers in both.
+fn start_sandbox(maker: OwnedFd) -> Result<Connected> {
     let failed = |error: io::Error| {
         Failure::new(
             format_args!("cannot start the sandbox process: {error}"),
@@ -163,16 +222,10 @@ fn start_sandbox(channel: OwnedFd, id: &OsString) -> Result<LifeLine> {
         )
     };
     let (line, remote) = Channel::pair().map_err(|error| failed(error.into()))?;
-    let remote = OwnedFd::from(remote);
-    let mut command = Command::new("/proc/self/exe");
-    command
-        .arg0("sandbox-vmm")
-        .arg(service::SUBCOMMAND)
-        .args([channel.as_raw_fd().to_string(), remote.as_raw_fd().to_string()])
-        .arg(id);
-    let kept = [channel.as_fd(), remote.as_fd()];
-    let sandbox = inherit_only(&mut command, &kept).spawn().map_err(failed)?;
-    Ok(LifeLine { channel: line, child: Some(Part::Sandbox(sandbox)) })
+    Ok(match fork().map_err(failed)? {
+        Some(sandbox) => Connected::StandIn(LifeLine::new(line, Some(Part::Sandbox(sandbox)))),
+        None => Connected::Sandbox { maker: Channel::from(maker), life_line: remote },
+    })
 }
 
 fn start_gofer(remote: OwnedFd, life_line: OwnedFd) -> Result<LifeLine> {
@@ -182,7 +235,7 @@ fn start_gofer(remote: OwnedFd, life_line: OwnedFd) -> Result<LifeLine> {
             "check the limits on processes and open files (ulimit -a)",
         )
     })?;
-    Ok(LifeLine { channel: Channel::from(life_line), child: Some(Part::Gofer(gofer)) })
+    Ok(LifeLine::new(Channel::from(life_line), Some(Part::Gofer(gofer))))
 }
 
 /// Lets go of the standard streams: who reads the container's output waits for all copies.
@@ -226,18 +279,18 @@ fn happened(received: signals::Received) -> Option<Happened> {
     }
 }
 
-/// Ends as the container did, or as a killed one if nobody said; its files are written.
-fn end_with(status: Option<ExitStatus>, mut gofer: Child) -> ExitCode {
+/// Ends the gofer: the container's files are written.
+fn end_gofer(mut gofer: Child) {
     // Failure means that it has ended already.
     let _ = gofer.kill();
     let _ = gofer.wait();
-    end_as(status, None)
 }
 
 /// Ends as the process did, or as the sandbox did if that did not say.
-fn end_as(status: Option<ExitStatus>, sandbox: Option<Child>) -> ExitCode {
-    let wait_status = sandbox.and_then(|mut sandbox| sandbox.wait().ok());
-    let end = status.or_else(|| match wait_status?.signal() {
+fn end_as(status: Option<ExitStatus>, sandbox: Option<Pid>) -> ExitCode {
+    let waited = sandbox
+        .and_then(|pid| retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())).ok().flatten());
+    let end = status.or_else(|| match waited?.1.terminating_signal() {
         Some(number) => u8::try_from(number).ok().map(ExitStatus::Signal),
         None => Some(ExitStatus::Code(crate::error::STATUS_SANDBOX_FAILED)),
     });

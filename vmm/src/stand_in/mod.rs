@@ -42,6 +42,10 @@ pub enum Order {
         /// Whether a descriptor comes along.
         join: bool,
     },
+    /// When there is nothing left to start, have this tree, a detached copy of the container's root on the
+    /// host, as root directory. Who enters the mount namespace of the container's process, as `podman cp`
+    /// does, then finds the container's files and not the host's. Not answered.
+    Root,
     /// Start the sandbox process, with this descriptor as its channel.
     StartSandbox,
     /// Stand for a container in a sandbox that is there: start its gofer, with the first descriptor as

@@ -1,6 +1,7 @@
 //! The side of the command that makes a stand-in.
 
 use std::{
+    cell::Cell,
     io,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -40,6 +41,8 @@ impl Role {
 pub struct StandIn {
     child: Child,
     channel: Channel,
+    /// Orders that it has not answered.
+    unanswered: Cell<u32>,
 }
 
 /// Standard streams of a stand-in, and whether the first is a terminal to control it.
@@ -75,7 +78,7 @@ pub fn spawn(role: Role, id: &str, streams: Streams) -> Result<StandIn> {
         .stderr(Stdio::from(error))
         .current_dir("/");
     let child = inherit_only(&mut command, &[remote.as_fd()]).spawn().map_err(cannot_start)?;
-    Ok(StandIn { child, channel })
+    Ok(StandIn { child, channel, unanswered: Cell::new(0) })
 }
 
 impl StandIn {
@@ -101,13 +104,28 @@ impl StandIn {
         let _ = self.child.wait();
     }
 
-    /// Tells it to do something and waits until it is done.
+    /// Tells it to do something. It starts with that when it has started itself, and ends if it fails.
     ///
     /// # Errors
-    /// What it answers, or that it has ended.
+    /// Those of [`Self::answers`], if it has ended.
     pub fn order(&self, order: &Order, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        self.channel.send(order, descriptors).map_err(cannot_start)?;
-        self.channel.receive::<Answer>().map_err(cannot_start)?.0
+        if let Err(error) = self.channel.send(order, descriptors) {
+            // An earlier order failed, or it was killed.
+            return self.answers().and(Err(cannot_start(error)));
+        }
+        self.unanswered.update(|count| count + 1);
+        Ok(())
+    }
+
+    /// Waits until all orders are done.
+    ///
+    /// # Errors
+    /// Why the first that failed did, or that it has ended.
+    pub fn answers(&self) -> Result<()> {
+        for _ in 0..self.unanswered.take() {
+            self.channel.receive::<Answer>().map_err(cannot_start)?.0?;
+        }
+        Ok(())
     }
 }
 

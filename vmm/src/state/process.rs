@@ -1,8 +1,12 @@
 //! Which process a process id means: ids are used again.
 
-use std::fs;
+use std::{fs, os::fd::OwnedFd};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::{Errno, Result, retry_on_intr},
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
 use serde::{Deserialize, Serialize};
 
 /// A process: its id, and when it started.
@@ -30,43 +34,43 @@ impl ProcessIdentity {
     /// Kills it and waits until it has ended; does nothing if it has already.
     ///
     /// # Errors
-    /// Those of pidfd_open(2) and pidfd_send_signal(2).
-    pub fn kill(&self) -> rustix::io::Result<()> {
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
-        let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(descriptor) => descriptor,
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        // What the descriptor means cannot change any more.
-        if !self.is_alive() {
-            return Ok(());
-        }
+    /// Those of pidfd_open(2), pidfd_send_signal(2) and poll(2).
+    pub fn kill(&self) -> Result<()> {
+        let Some(descriptor) = self.open()? else { return Ok(()) };
         match pidfd_send_signal(&descriptor, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => return Err(error),
         }
-        self.await_end()
+        wait_for_end(&descriptor)
     }
 
     /// Waits until it has ended.
     ///
     /// # Errors
     /// Those of pidfd_open(2) and poll(2).
-    pub fn await_end(&self) -> rustix::io::Result<()> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
-        let descriptor = match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(descriptor) => descriptor,
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        if self.is_alive() {
-            let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
-            rustix::io::retry_on_intr(|| poll(&mut polled, None::<&Timespec>))?;
-        }
-        Ok(())
+    pub fn await_end(&self) -> Result<()> {
+        self.open()?.map_or(Ok(()), |descriptor| wait_for_end(&descriptor))
     }
+
+    /// A descriptor that means this process for good; none if it has ended.
+    fn open(&self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            return Ok(None);
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // What the descriptor means cannot change any more.
+            Ok(descriptor) => Ok(self.is_alive().then_some(descriptor)),
+            // Its parent has waited for it. Before the id is free for others, Linux answers EINVAL, or
+            // ENOENT since 6.16.
+            Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn wait_for_end(process: &OwnedFd) -> Result<()> {
+    let mut polled = [PollFd::new(process, PollFlags::IN)];
+    retry_on_intr(|| poll(&mut polled, None::<&Timespec>)).map(drop)
 }
 
 /// State and start time of process `pid`.
@@ -104,6 +108,18 @@ mod tests {
         assert!(!identity.is_alive());
         child.wait().unwrap();
         identity.await_end().unwrap();
+    }
+
+    /// A thread's id is to pidfd_open(2) what the id of a process is that is just being reaped: one
+    /// that is in use, and of no process.
+    #[test]
+    fn an_id_that_is_in_use_and_of_no_process_is_no_error() {
+        let thread = || u32::try_from(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+        let killed = std::thread::spawn(move || {
+            let identity = ProcessIdentity::of(thread()).unwrap();
+            identity.kill().and_then(|()| identity.await_end())
+        });
+        killed.join().unwrap().unwrap();
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub struct Record {
     pub cgroup: Option<Cgroup>,
 }
 
+impl Record {
+    /// Whether its program has ended, for good; a sandbox process need not be asked for that.
+    pub fn has_stopped(&self) -> bool {
+        !self.stand_in.is_alive()
+    }
+}
+
 #[cfg(test)]
 impl Record {
     /// Any record.

@@ -46,13 +46,13 @@ impl From<Phase> for Status {
 
 /// The status of `container`. A sandbox process that does not answer runs: nothing else is known.
 pub fn status(container: &Container, record: &Record) -> Status {
-    if !record.stand_in.is_alive() {
+    if record.has_stopped() {
         return Status::Stopped;
     }
     let ask = |client: Client| client.ask(&Request::Phase, &[], Some(PROMPT));
     match Client::connect(container.directory()).and_then(ask) {
         Ok(Reply::Phase(phase)) => phase.into(),
-        _ if !record.stand_in.is_alive() => Status::Stopped,
+        _ if record.has_stopped() => Status::Stopped,
         _ if record.is_created => Status::Running,
         _ => Status::Creating,
     }

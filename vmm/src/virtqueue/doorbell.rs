@@ -1,15 +1,19 @@
 //! Doorbells: eventfds by which driver and device wake each other.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
     io::{Errno, read, retry_on_intr, write},
 };
 
-/// One direction of notification of one queue (eventfd(2), non-blocking).
-#[derive(Debug)]
-pub struct Doorbell(OwnedFd);
+/// One direction of notification of one queue (eventfd(2), non-blocking). Its clones share one
+/// descriptor: the consoles of a sandbox have one doorbell, and hundreds of queues.
+#[derive(Clone, Debug)]
+pub struct Doorbell(Arc<OwnedFd>);
 
 impl Doorbell {
     /// Makes a silent doorbell.
@@ -17,15 +21,7 @@ impl Doorbell {
     /// # Errors
     /// Those of eventfd(2).
     pub fn new() -> Result<Self, Errno> {
-        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self)
-    }
-
-    /// A second descriptor of the same doorbell.
-    ///
-    /// # Errors
-    /// `EMFILE` if the process has too many open files.
-    pub fn try_clone(&self) -> Result<Self, Errno> {
-        rustix::io::fcntl_dupfd_cloexec(&self.0, 0).map(Self)
+        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self::from)
     }
 
     /// Rings it. Ringing several times before the other side looks is the same as once.
@@ -44,7 +40,7 @@ impl Doorbell {
     /// # Errors
     /// Those of poll(2).
     pub fn wait(&self) -> Result<(), Errno> {
-        let mut polled = [PollFd::new(&self.0, PollFlags::IN)];
+        let mut polled = [PollFd::new(&*self.0, PollFlags::IN)];
         retry_on_intr(|| poll(&mut polled, None::<&Timespec>))?;
         self.clear();
         Ok(())
@@ -54,7 +50,7 @@ impl Doorbell {
 impl From<OwnedFd> for Doorbell {
     /// Takes over an eventfd received from another process. It should be non-blocking.
     fn from(descriptor: OwnedFd) -> Self {
-        Self(descriptor)
+        Self(Arc::new(descriptor))
     }
 }
 
@@ -73,7 +69,7 @@ mod tests {
         let doorbell = Doorbell::new().unwrap();
         assert!(!doorbell.clear());
         doorbell.ring();
-        doorbell.try_clone().unwrap().ring();
+        doorbell.clone().ring();
         doorbell.wait().unwrap();
         assert!(!doorbell.clear());
     }

@@ -36,7 +36,7 @@ impl Driver {
     pub fn connect(kind: DeviceKind, size: u64) -> (Self, DeviceQueue) {
         let (descriptor, memfd) = device(kind, size);
         let driver = Self::new(&descriptor, memfd);
-        let (kick, call) = (driver.kick.try_clone().unwrap(), driver.call.try_clone().unwrap());
+        let (kick, call) = (driver.kick.clone(), driver.call.clone());
         let queue = DeviceQueue::new(driver.window.clone(), &driver.queue, kick, call).unwrap();
         (driver, queue)
     }

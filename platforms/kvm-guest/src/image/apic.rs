@@ -1,7 +1,16 @@
 //! The local APIC in x2APIC mode, by MSRs (Intel SDM volume 3, 11.12).
 
-use guest_abi::kvm::{SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR};
+use core::{
+    mem::offset_of,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use guest_abi::kvm::{
+    DIRECT_MAP_BASE, SPURIOUS_VECTOR, TIMER_VECTOR, VcpuCounts, WAKE_VECTOR, vcpu_counts_address,
+};
 use x86_64::registers::model_specific::Msr;
+
+use super::per_cpu;
 
 const APIC_BASE: u32 = 0x1b;
 const APIC_BASE_ENABLE: u64 = 1 << 11;
@@ -13,6 +22,14 @@ const INTERRUPT_COMMAND: u32 = 0x830;
 const TIMER: u32 = 0x832;
 const TIMER_TSC_DEADLINE: u64 = 2 << 17;
 const TSC_DEADLINE: u32 = 0x6e0;
+
+/// Adds one to the count at `offset` of this vCPU's [`VcpuCounts`].
+fn count(offset: usize) {
+    let counts = DIRECT_MAP_BASE + vcpu_counts_address(per_cpu::current().index);
+    // SAFETY: the counts lie in the direct map, behind the boot header; nobody else writes them.
+    let counter = unsafe { AtomicU64::from_ptr((counts as *mut u64).byte_add(offset)) };
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
 
 fn write(register: u32, value: u64) {
     // SAFETY: the registers above affect interrupts only, whose handlers are in place.
@@ -30,15 +47,18 @@ pub fn initialise() {
 
 /// Acknowledges the interrupt in service.
 pub fn end_of_interrupt() {
+    count(offset_of!(VcpuCounts, interrupts_ended));
     write(END_OF_INTERRUPT, 0);
 }
 
-/// Lets the timer fire when the time-stamp counter reaches `count`.
-pub fn set_timer(count: u64) {
-    write(TSC_DEADLINE, count);
+/// Lets the timer fire when the time-stamp counter reaches `counter`.
+pub fn set_timer(counter: u64) {
+    count(offset_of!(VcpuCounts, timer_settings));
+    write(TSC_DEADLINE, counter);
 }
 
 /// Interrupts the vCPU at `index`; the host gives each its index as APIC id.
 pub fn send_wake(index: u16) {
+    count(offset_of!(VcpuCounts, wakes_sent));
     write(INTERRUPT_COMMAND, u64::from(index) << 32 | u64::from(WAKE_VECTOR));
 }

@@ -3,12 +3,10 @@
 
 use core::{
     arch::{asm, x86_64::__cpuid_count},
-    cell::UnsafeCell,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-use guest_abi::kvm::MAX_VCPUS;
-use sentry::platform::{ExtendedState, UserContext};
+use sentry::platform::{ExtendedArea, ExtendedState, UserContext};
 use x86_64::registers::{
     control::{Cr4, Cr4Flags},
     xcontrol::{XCr0, XCr0Flags},
@@ -16,25 +14,10 @@ use x86_64::registers::{
 
 use super::per_cpu;
 
-/// Largest XSAVE area supported; AVX-512 and PKRU need 2696 bytes.
-const MAX_AREA_BYTES: usize = 4096;
-
 static AREA_BYTES: AtomicUsize = AtomicUsize::new(0);
 static FEATURES: AtomicU64 = AtomicU64::new(0);
 
-/// An area as XSAVE demands it; the sentry's copies are not aligned so.
-#[repr(C, align(64))]
-struct Area([u8; MAX_AREA_BYTES]);
-
-struct Bounce(UnsafeCell<[Area; MAX_VCPUS as usize]>);
-
-// SAFETY: each vCPU uses only its own element.
-unsafe impl Sync for Bounce {}
-
-static BOUNCE: Bounce =
-    Bounce(UnsafeCell::new([const { Area([0; MAX_AREA_BYTES]) }; MAX_VCPUS as usize]));
-
-/// Enables every state component that user code may use and that fits.
+/// Enables every state component that user code may use.
 pub fn initialise() {
     let wanted = XCr0Flags::X87
         | XCr0Flags::SSE
@@ -53,8 +36,7 @@ pub fn initialise() {
         XCr0::write(wanted & XCr0Flags::from_bits_truncate(supported));
     }
     FEATURES.store(XCr0::read_raw(), Ordering::Relaxed);
-    let bytes = __cpuid_count(0xd, 0).ebx as usize;
-    AREA_BYTES.store(bytes.min(MAX_AREA_BYTES), Ordering::Relaxed);
+    AREA_BYTES.store(__cpuid_count(0xd, 0).ebx as usize, Ordering::Relaxed);
 }
 
 /// Size of the area in bytes.
@@ -92,47 +74,37 @@ pub fn save(context: &UserContext) {
     });
 }
 
-fn bounce() -> *mut Area {
-    let index = usize::from(per_cpu::current().index);
-    // SAFETY: the index is below the array's length.
-    unsafe { BOUNCE.0.get().cast::<Area>().add(index) }
-}
-
 fn save_to(state: &ExtendedState) {
     let mut area = state.lock();
-    if !area.live {
+    if !area.live || !is_whole(&area) {
         return;
     }
     area.live = false;
-    let bounce = bounce();
-    let length = area.bytes.len().min(area_bytes());
-    // SAFETY: this vCPU's own area, aligned and as large as the enabled components need.
+    // SAFETY: areas are aligned, and this one is as large as the enabled components need.
     unsafe {
         asm!(
             "xsave64 [{}]",
-            in(reg) bounce,
+            in(reg) area.bytes.as_mut_ptr(),
             in("eax") u32::MAX,
             in("edx") u32::MAX,
             options(nostack),
         );
-        area.bytes[..length].copy_from_slice(&(&(*bounce).0)[..length]);
     }
 }
 
 fn restore_from(state: &ExtendedState) {
     let mut area = state.lock();
+    if !is_whole(&area) {
+        return;
+    }
     area.live = true;
-    let bounce = bounce();
-    let length = area.bytes.len().min(area_bytes());
+    make_valid(&mut area.bytes);
     // SAFETY: as in `save_to`; the sentry checks user-made areas before they get here, and the
-    // header is made valid below, so XRSTOR cannot fault.
+    // header is valid, so XRSTOR cannot fault.
     unsafe {
-        let bytes = &mut (*bounce).0;
-        bytes[..length].copy_from_slice(&area.bytes[..length]);
-        make_valid(bytes);
         asm!(
             "xrstor64 [{}]",
-            in(reg) bounce,
+            in(reg) area.bytes.as_ptr(),
             in("eax") u32::MAX,
             in("edx") u32::MAX,
             options(nostack),
@@ -140,10 +112,15 @@ fn restore_from(state: &ExtendedState) {
     }
 }
 
+/// Whether XSAVE has room in it; the sentry makes all areas of the size that it is told.
+fn is_whole(area: &ExtendedArea) -> bool {
+    area.bytes.len() >= area_bytes()
+}
+
 /// Clears what XRSTOR faults on: reserved MXCSR bits, unknown components, and a compacted or
 /// otherwise reserved header (Intel SDM volume 1, 13.8).
-fn make_valid(bytes: &mut [u8; MAX_AREA_BYTES]) {
-    let word = |bytes: &[u8; MAX_AREA_BYTES], at: usize| {
+fn make_valid(bytes: &mut [u8]) {
+    let word = |bytes: &[u8], at: usize| {
         u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
     };
     let mxcsr = word(bytes, 24) & 0xffff;

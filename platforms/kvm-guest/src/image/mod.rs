@@ -10,6 +10,7 @@ mod extended;
 mod heap;
 mod idle;
 mod intrinsics;
+mod memory_functions;
 mod panic;
 mod per_cpu;
 mod platform;

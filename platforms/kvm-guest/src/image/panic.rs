@@ -43,6 +43,10 @@ pub fn backtrace(mut frame: u64) {
             let frame = frame as *const u64;
             (frame.read(), frame.add(1).read())
         };
+        // The entry point's return address is zero.
+        if address == 0 {
+            return;
+        }
         ports::log_code_address(address);
         if next <= frame {
             return;

@@ -1,10 +1,10 @@
 //! Making and ending stub processes. All of this runs on the keeper's thread.
 
-use std::{io, os::fd::BorrowedFd};
+use std::io;
 
 use crate::{
     config::Error,
-    stub::{BatchEnd, Command, CommandPages, Tracee, USER_ADDRESS_LIMIT, give_birth},
+    stub::{BatchEnd, Command, CommandPages, Descriptors, Tracee, USER_ADDRESS_LIMIT, give_birth},
     sys::{self, Report, Resume, Tid},
 };
 
@@ -12,10 +12,10 @@ use crate::{
 const TEMPLATE_PAGE: u32 = 0;
 
 /// Makes the template: a stub process whose memory is empty. It never runs user code.
-pub fn make_template(memory: BorrowedFd<'_>, commands: &CommandPages) -> Result<Tid, Error> {
+pub fn make_template(files: Descriptors<'_>, commands: &CommandPages) -> Result<Tid, Error> {
     let page = commands.allocate();
     debug_assert_eq!(page, Ok(TEMPLATE_PAGE), "the template comes first");
-    let template = give_birth(memory, commands.file()).map_err(Error::host("fork"))?;
+    let template = give_birth(files).map_err(Error::host("fork"))?;
     if sys::wait(template) != Report::Signal(libc::SIGTRAP) {
         end_process(template, &[]);
         return Err(Error::Template("its setup"));
@@ -94,17 +94,29 @@ fn make_child(parent: Tracee) -> io::Result<Option<Tid>> {
 /// Kills the process of `leader` and reaps it and the `threads` that executors trace.
 pub fn end_process(leader: Tid, threads: &[Tid]) {
     sys::kill(leader);
-    for &thread in threads {
-        while sys::wait(thread) != Report::Ended {}
+    if reap_threads(threads).is_err() {
+        return;
     }
     // The leader can be reaped once no thread is left. One more may belong to the keeper, unknown,
     // if the process was killed in the middle of clone(2).
     while sys::is_child(leader) {
-        if let Err(error) = sys::reap_any_of_this_thread()
-            && error.kind() != io::ErrorKind::Interrupted
-        {
+        if sys::reap_any_of_this_thread().is_err() {
             return;
         }
+    }
+}
+
+/// Waits until `threads`, which executors trace, have ended, and reaps them.
+fn reap_threads(threads: &[Tid]) -> io::Result<()> {
+    let mut left = threads.to_vec();
+    loop {
+        left.retain(|thread| !sys::reap(*thread));
+        if left.is_empty() {
+            return Ok(());
+        }
+        // For the end of any: that of a thread whose tracer ended first is reported to nobody, but
+        // that of the process, which follows, is.
+        sys::wait_for_any_end()?;
     }
 }
 
@@ -117,4 +129,50 @@ fn run(
 ) -> bool {
     let count = commands.write(page, batch.into_iter());
     Tracee(tid).run_batch(count) == BatchEnd::Done
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use rustix::thread::gettid;
+
+    use super::*;
+    use crate::{create_sandbox_memory, spaces::Spaces};
+
+    /// Whether thread `tid` of this process waits for something (proc_pid_stat(5), state).
+    fn sleeps(tid: Tid) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap();
+        status.rsplit_once(") ").unwrap().1.starts_with('S')
+    }
+
+    #[test]
+    fn a_thread_whose_tracer_ends_is_not_waited_for_in_vain() {
+        let memory = create_sandbox_memory(1 << 20).unwrap();
+        let spaces = Arc::new(Spaces::new(&memory, [].into(), &[], None).unwrap());
+        let process = spaces.get(spaces.create().unwrap()).unwrap();
+        let (made, thread) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let executor = {
+            let (spaces, process) = (spaces.clone(), process.clone());
+            std::thread::spawn(move || {
+                made.send(spaces.make_thread(&process, 0).unwrap().tid()).unwrap();
+                ended.recv().unwrap_err();
+            })
+        };
+        let thread = thread.recv().unwrap();
+        let (tell, told) = mpsc::channel();
+        let (finish, finished) = mpsc::channel();
+        spaces.keeper().post(move || {
+            tell.send(gettid().as_raw_nonzero().get()).unwrap();
+            finish.send(reap_threads(&[thread])).unwrap();
+        });
+        let keeper = told.recv().unwrap();
+        while !sleeps(keeper) {
+            std::thread::yield_now();
+        }
+        drop(end);
+        assert!(finished.recv().unwrap().is_ok());
+        executor.join().unwrap();
+    }
 }

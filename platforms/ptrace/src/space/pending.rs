@@ -2,10 +2,16 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use sentry::platform::Protection;
+use sentry::{
+    memory::{PAGE_SIZE, PhysicalMemory},
+    platform::{Protection, USER_ADDRESS_START},
+};
 
 use super::intervals::Intervals;
-use crate::stub::{Command, USER_ADDRESS_LIMIT};
+use crate::{
+    calls::{AREAS, Copies, GATE, Gate},
+    stub::{Command, USER_ADDRESS_LIMIT},
+};
 
 /// Mappings up to this size are filled at once: a host page fault costs more than a page more in
 /// an mmap (measured: docs/decisions/ptrace-stubs.md).
@@ -14,12 +20,30 @@ const POPULATE_LIMIT: u64 = 256 << 10;
 /// More changes than this are not worth making one by one: everything is unmapped instead.
 const MOST_CHANGES: usize = 4096;
 
+/// How text is mapped.
+const TEXT: Protection = Protection::READ.union(Protection::EXECUTE);
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Change {
-    Map { range: Range<u64>, offset: u64, protection: Protection },
-    Unmap { range: Range<u64> },
-    Protect { range: Range<u64>, protection: Protection },
+    Map {
+        range: Range<u64>,
+        offset: u64,
+        protection: Protection,
+    },
+    Unmap {
+        range: Range<u64>,
+    },
+    Protect {
+        range: Range<u64>,
+        protection: Protection,
+    },
+    /// Maps a page of the call pages.
+    MapCalls {
+        address: u64,
+        offset: u64,
+        protection: Protection,
+    },
 }
 
 impl Change {
@@ -33,6 +57,9 @@ impl Change {
             Self::Unmap { range } => Command::unmap(range.start, range.end - range.start),
             Self::Protect { range, protection } => {
                 Command::protect(range.start, range.end - range.start, host(*protection))
+            }
+            Self::MapCalls { address, offset, protection } => {
+                Command::map_calls(*address, host(*protection), *offset)
             }
         }
     }
@@ -85,9 +112,16 @@ fn host(protection: Protection) -> i32 {
 pub struct PendingChanges {
     queue: VecDeque<Change>,
     mapped: Intervals,
+    /// What is shown as a patched copy; `None` if nothing ever is.
+    copies: Option<Copies>,
 }
 
 impl PendingChanges {
+    /// Nothing is mapped. Pages are shown as patched copies if `copies` is given.
+    pub fn new(copies: Option<Copies>) -> Self {
+        Self { copies, ..Self::default() }
+    }
+
     /// Whether the host has made all changes.
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -95,21 +129,27 @@ impl PendingChanges {
 
     /// Maps sandbox memory from `offset` in `range`; answers whether that replaces a mapping.
     pub fn map(&mut self, range: Range<u64>, offset: u64, protection: Protection) -> bool {
-        let Some(range) = below_limit(range) else {
+        let Some(range) = user_part(range) else {
             return false;
         };
         let replaces = self.mapped.intersection(range.clone()).next().is_some();
         self.mapped.insert(range.clone());
+        if let Some(copies) = &mut self.copies {
+            copies.map(&range, offset, protection);
+        }
         self.push(Change::Map { range, offset, protection });
         replaces
     }
 
     /// Unmaps `range`.
     pub fn unmap(&mut self, range: Range<u64>) {
-        let Some(range) = below_limit(range) else {
+        let Some(range) = user_part(range) else {
             return;
         };
         if self.mapped.remove(&range) {
+            if let Some(copies) = &mut self.copies {
+                copies.unmap(&range);
+            }
             self.push(Change::Unmap { range });
         }
     }
@@ -117,9 +157,13 @@ impl PendingChanges {
     /// Changes the protection of what is mapped in `range`. mprotect(2) stops at the first hole, so
     /// each mapped part is a change of its own.
     pub fn protect(&mut self, range: Range<u64>, protection: Protection) {
-        let Some(range) = below_limit(range) else {
+        let Some(range) = user_part(range) else {
             return;
         };
+        let originals = self.copies.as_mut().map(|copies| copies.protect(&range));
+        for (page, offset) in originals.unwrap_or_default() {
+            self.map(page..page + PAGE_SIZE as u64, offset, TEXT);
+        }
         let parts: Vec<_> = self.mapped.intersection(range).collect();
         for range in parts {
             self.push(Change::Protect { range, protection });
@@ -130,6 +174,9 @@ impl PendingChanges {
     pub fn reset(&mut self) {
         self.mapped.clear();
         self.queue.clear();
+        if let Some(copies) = &mut self.copies {
+            copies.reset();
+        }
         self.queue.push_back(Change::Unmap { range: 0..USER_ADDRESS_LIMIT });
     }
 
@@ -143,6 +190,38 @@ impl PendingChanges {
         }
     }
 
+    /// Prepares for another address space.
+    pub fn recycle(&mut self) {
+        self.reset();
+        if let Some(copies) = &mut self.copies {
+            copies.recycle();
+        }
+    }
+
+    /// What is shown as a patched copy.
+    pub const fn copies(&self) -> Option<&Copies> {
+        self.copies.as_ref()
+    }
+
+    /// User code has made a call by a stop, of the instruction before `rip`; `memory` is sandbox
+    /// memory. The site may be patched.
+    pub fn count_call(&mut self, rip: u64, memory: &PhysicalMemory) {
+        if self.queue.len() > MOST_CHANGES / 2 {
+            return;
+        }
+        let install = self.copies.as_mut().and_then(|copies| copies.count(rip, memory));
+        let Some(install) = install else { return };
+        if let Some(Gate { gate, areas }) = install.gate {
+            self.map_calls(GATE, gate, TEXT);
+            self.map_calls(AREAS, areas, Protection::READ | Protection::WRITE);
+        }
+        self.map_calls(install.address, install.offset, TEXT);
+    }
+
+    fn map_calls(&mut self, address: u64, offset: u64, protection: Protection) {
+        self.push(Change::MapCalls { address, offset, protection });
+    }
+
     /// The host calls for the changes, in order.
     pub fn commands(&self) -> impl Iterator<Item = Command> {
         self.queue.iter().map(Change::command)
@@ -151,6 +230,17 @@ impl PendingChanges {
     /// The first `count` changes have been made.
     pub fn complete(&mut self, count: usize) {
         self.queue.drain(..count.min(self.queue.len()));
+    }
+
+    /// Patches no more and unmaps everything, if the first change shows a patched copy; answers
+    /// whether it does.
+    pub fn give_up_copies(&mut self) -> bool {
+        let shows_copy = matches!(self.queue.front(), Some(Change::MapCalls { .. }));
+        if shows_copy {
+            self.reset();
+            self.copies.as_mut().map(Copies::disable);
+        }
+        shows_copy
     }
 
     /// Forgets the first change if it is a mapping; answers whether it was. Its range still counts
@@ -176,8 +266,8 @@ impl PendingChanges {
 }
 
 /// The part of `range` that user code may map, unless empty.
-fn below_limit(range: Range<u64>) -> Option<Range<u64>> {
-    let range = range.start..range.end.min(USER_ADDRESS_LIMIT);
+fn user_part(range: Range<u64>) -> Option<Range<u64>> {
+    let range = range.start.max(USER_ADDRESS_START)..range.end.min(USER_ADDRESS_LIMIT);
     (!range.is_empty()).then_some(range)
 }
 
@@ -190,26 +280,27 @@ mod tests {
     #[test]
     fn consecutive_mappings_become_one_call() {
         let mut pending = PendingChanges::default();
-        pending.map(0x10000..0x11000, 0x5000, READ);
-        pending.map(0x11000..0x12000, 0x6000, READ);
-        let one = Command::map(0x10000, 0x2000, libc::PROT_READ, 0x5000, true);
+        pending.map(0x1010000..0x1011000, 0x5000, READ);
+        pending.map(0x1011000..0x1012000, 0x6000, READ);
+        let one = Command::map(0x1010000, 0x2000, libc::PROT_READ, 0x5000, true);
         assert_eq!(pending.commands().collect::<Vec<_>>(), [one]);
-        pending.map(0x12000..0x13000, 0x9000, READ);
-        pending.map(0x13000..0x14000, 0xa000, READ | Protection::WRITE);
+        pending.map(0x1012000..0x1013000, 0x9000, READ);
+        pending.map(0x1013000..0x1014000, 0xa000, READ | Protection::WRITE);
         assert_eq!(pending.queue.len(), 3);
     }
 
     #[test]
     fn only_what_is_mapped_is_unmapped_or_protected() {
         let mut pending = PendingChanges::default();
-        pending.unmap(0x10000..0x20000);
-        pending.protect(0x10000..0x20000, READ);
+        pending.unmap(0x1010000..0x1020000);
+        pending.protect(0x1010000..0x1020000, READ);
         assert!(pending.is_empty());
-        pending.map(0x10000..0x11000, 0, READ);
-        pending.map(0x18000..0x19000, 0, READ);
-        pending.protect(0..0x20000, Protection::empty());
+        pending.map(0x1010000..0x1011000, 0, READ);
+        pending.map(0x1018000..0x1019000, 0, READ);
+        pending.protect(0..0x1020000, Protection::empty());
         let commands: Vec<_> = pending.commands().skip(2).collect();
-        let parts = [Command::protect(0x18000, 0x1000, 0), Command::protect(0x10000, 0x1000, 0)];
+        let parts =
+            [Command::protect(0x1018000, 0x1000, 0), Command::protect(0x1010000, 0x1000, 0)];
         assert_eq!(commands, parts);
     }
 
@@ -220,7 +311,8 @@ mod tests {
         assert!(pending.is_empty());
         pending.map(USER_ADDRESS_LIMIT - 0x1000..u64::MAX, 0, READ);
         pending.unmap(0..u64::MAX);
-        let last = Command::unmap(0, USER_ADDRESS_LIMIT);
+        let length = USER_ADDRESS_LIMIT - USER_ADDRESS_START;
+        let last = Command::unmap(USER_ADDRESS_START, length);
         assert_eq!(pending.commands().last(), Some(last));
     }
 
@@ -228,7 +320,8 @@ mod tests {
     fn a_flood_of_changes_becomes_one_unmap() {
         let mut pending = PendingChanges::default();
         for page in 0..=MOST_CHANGES as u64 {
-            pending.map(page * 0x2000..page * 0x2000 + 0x1000, 0, READ);
+            let start = USER_ADDRESS_START + page * 0x2000;
+            pending.map(start..start + 0x1000, 0, READ);
         }
         assert_eq!(pending.commands().collect::<Vec<_>>(), [Command::unmap(0, USER_ADDRESS_LIMIT)]);
     }
@@ -236,14 +329,14 @@ mod tests {
     #[test]
     fn a_failed_mapping_is_tried_again_in_an_empty_space() {
         let mut pending = PendingChanges::default();
-        pending.map(0x10000..0x11000, 0, READ);
-        pending.map(0x20000..0x21000, 0, READ);
+        pending.map(0x1010000..0x1011000, 0, READ);
+        pending.map(0x1020000..0x1021000, 0, READ);
         pending.complete(1);
         pending.reset_and_retry();
         let commands: Vec<_> = pending.commands().collect();
-        let retry = Command::map(0x20000, 0x1000, libc::PROT_READ, 0, true);
+        let retry = Command::map(0x1020000, 0x1000, libc::PROT_READ, 0, true);
         assert_eq!(commands, [Command::unmap(0, USER_ADDRESS_LIMIT), retry]);
-        pending.unmap(0x10000..0x11000);
+        pending.unmap(0x1010000..0x1011000);
         assert_eq!(pending.queue.len(), 2, "the first mapping is gone");
     }
 }

@@ -8,10 +8,11 @@ use std::{
     },
 };
 
-use sentry::platform::Protection;
+use sentry::{memory::PhysicalMemory, platform::Protection};
 
 use super::pending::PendingChanges;
 use crate::{
+    calls::Copies,
     stub::{BatchEnd, CommandPages},
     sys::{self, Tid},
 };
@@ -63,8 +64,15 @@ pub type RunBatch<'a> = &'a mut dyn FnMut(usize) -> BatchEnd;
 
 impl StubProcess {
     /// The process led by `leader`, with nothing mapped but its command page `page`.
-    pub fn new(serial: u64, leader: Tid, page: u32, commands: Arc<CommandPages>) -> Self {
-        let (state, retired) = (Mutex::default(), AtomicBool::new(false));
+    pub fn new(
+        serial: u64,
+        leader: Tid,
+        page: u32,
+        commands: Arc<CommandPages>,
+        copies: Option<Copies>,
+    ) -> Self {
+        let state = State { pending: PendingChanges::new(copies), ..State::default() };
+        let (state, retired) = (Mutex::new(state), AtomicBool::new(false));
         Self { serial, leader, page, commands, state, retired }
     }
 
@@ -117,6 +125,22 @@ impl StubProcess {
         Ok(())
     }
 
+    /// Makes all changes, for an executor that has not left since it entered.
+    pub fn reenter(&self, run: RunBatch<'_>) -> Result<(), Refusal> {
+        self.flush(&mut self.state(), run)
+    }
+
+    /// What `look` finds among the patched pages, if there are any.
+    pub fn copies<T>(&self, look: impl FnOnce(&Copies) -> Option<T>) -> Option<T> {
+        self.state().pending.copies().and_then(look)
+    }
+
+    /// User code has made a call by a stop, of the instruction before `rip`; `memory` is sandbox
+    /// memory.
+    pub fn count_call(&self, rip: u64, memory: &PhysicalMemory) {
+        self.state().pending.count_call(rip, memory);
+    }
+
     /// An executor has left user mode; `lost` tells that it found the process gone.
     pub fn leave(&self, lost: bool) {
         let mut state = self.state();
@@ -143,7 +167,7 @@ impl StubProcess {
     /// Prepares for another address space. False if the process is gone.
     pub fn recycle(&self) -> bool {
         let mut state = self.state();
-        state.pending.reset();
+        state.pending.recycle();
         !state.lost
     }
 
@@ -179,6 +203,8 @@ impl StubProcess {
                         // Perhaps vm.max_map_count, which an empty space is far from.
                         state.pending.reset_and_retry();
                         was_reset = true;
+                    } else if state.pending.give_up_copies() {
+                        // They are for speed only.
                     } else if state.pending.give_up_mapping() {
                         result = Err(Refusal::Unbacked);
                     } else {

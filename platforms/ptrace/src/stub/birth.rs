@@ -9,18 +9,19 @@ use std::{
 
 use libc::{c_int, c_long, sock_filter};
 
-use super::{
-    CODE_PAGE, COMMAND_DESCRIPTOR, COMMAND_PAGE, MEMORY_DESCRIPTOR, PAGE_SIZE, code, filter,
-};
+use super::{CODE_PAGE, COMMAND_DESCRIPTOR, COMMAND_PAGE, PAGE_SIZE, code, filter};
 use crate::sys::Tid;
+
+/// The files that stubs have, by their descriptors there: sandbox memory, the command pages, and the
+/// call pages if calls are handed over.
+pub type Descriptors<'a> = [Option<BorrowedFd<'a>>; 3];
 
 /// Forks the template. The child traces itself to the calling thread and stops with SIGTRAP in the
 /// code page, confined by the filter; everything it inherited is still mapped then. It dies with
 /// the calling thread.
-pub fn give_birth(memory: BorrowedFd<'_>, commands: BorrowedFd<'_>) -> io::Result<Tid> {
+pub fn give_birth(descriptors: Descriptors<'_>) -> io::Result<Tid> {
     let inheritance = Inheritance {
-        memory: memory.as_raw_fd(),
-        commands: commands.as_raw_fd(),
+        descriptors: descriptors.map(|file| file.map(|file| file.as_raw_fd())),
         code: code::bytes(),
         filter: filter::program(),
         parent: std::process::id(),
@@ -37,8 +38,7 @@ pub fn give_birth(memory: BorrowedFd<'_>, commands: BorrowedFd<'_>) -> io::Resul
 
 /// What the child gets from its parent.
 struct Inheritance {
-    memory: c_int,
-    commands: c_int,
+    descriptors: [Option<c_int>; 3],
     code: &'static [u8],
     filter: Vec<sock_filter>,
     parent: u32,
@@ -59,7 +59,7 @@ fn begin_life(inheritance: &Inheritance) -> ! {
 fn prepare(inheritance: &Inheritance) -> Option<()> {
     die_with_parent(inheritance.parent)?;
     reset_signals()?;
-    keep_descriptors(inheritance.memory, inheritance.commands)?;
+    keep_descriptors(inheritance.descriptors)?;
     map_pages(inheritance.code)?;
     drop_privileges()?;
     confine(&inheritance.filter)
@@ -103,20 +103,21 @@ fn reset_signals() -> Option<()> {
     call(libc::SYS_rt_sigprocmask, [as_argument(libc::SIG_SETMASK), set, 0, 8, 0, 0]).map(drop)
 }
 
-/// Moves the two descriptors to their places and closes all others.
-fn keep_descriptors(memory: c_int, commands: c_int) -> Option<()> {
-    let duplicate = |descriptor| {
-        let lowest = 16;
-        call(
-            libc::SYS_fcntl,
-            [as_argument(descriptor), as_argument(libc::F_DUPFD), lowest, 0, 0, 0],
-        )
-    };
-    let memory = usize::try_from(duplicate(memory)?).ok()?;
-    let commands = usize::try_from(duplicate(commands)?).ok()?;
-    call(libc::SYS_dup2, [memory, as_argument(MEMORY_DESCRIPTOR), 0, 0, 0, 0])?;
-    call(libc::SYS_dup2, [commands, as_argument(COMMAND_DESCRIPTOR), 0, 0, 0, 0])?;
-    call(libc::SYS_close_range, [2, u32::MAX as usize, 0, 0, 0, 0]).map(drop)
+/// Moves the descriptors to their places and closes all others.
+fn keep_descriptors(files: [Option<c_int>; 3]) -> Option<()> {
+    const LOWEST: c_int = 16;
+    let mut duplicates = [None; 3];
+    for (duplicate, file) in duplicates.iter_mut().zip(files) {
+        let Some(file) = file else { continue };
+        let arguments = [file, libc::F_DUPFD, LOWEST, 0, 0, 0].map(as_argument);
+        *duplicate = usize::try_from(call(libc::SYS_fcntl, arguments)?).ok();
+    }
+    call(libc::SYS_close_range, [0, as_argument(LOWEST - 1), 0, 0, 0, 0])?;
+    for (place, duplicate) in duplicates.into_iter().enumerate() {
+        let Some(duplicate) = duplicate else { continue };
+        call(libc::SYS_dup2, [duplicate, place, 0, 0, 0, 0])?;
+    }
+    call(libc::SYS_close_range, [as_argument(LOWEST), u32::MAX as usize, 0, 0, 0, 0]).map(drop)
 }
 
 /// Maps the code page and command page 0.

@@ -11,11 +11,11 @@ use sentry::{
     memory::{PAGE_SIZE, PhysicalMemory},
 };
 
-use super::{COMMAND_DESCRIPTOR, COMMAND_PAGE, MEMORY_DESCRIPTOR};
+use super::{CALLS_DESCRIPTOR, COMMAND_DESCRIPTOR, COMMAND_PAGE, MEMORY_DESCRIPTOR};
 use crate::{config::Error, sys};
 
 /// Most stub processes one sandbox can have; what bounds the command memory (sparse, 256 MiB).
-const MAX_PAGES: u32 = 65_536;
+pub const MAX_PROCESSES: u32 = 65_536;
 
 /// Most commands of a batch: what one page holds.
 pub const BATCH_COMMANDS: usize = PAGE_SIZE / COMMAND_BYTES;
@@ -36,6 +36,13 @@ impl Command {
             libc::SYS_mmap,
             [address, length, word(protection), word(flags), word(MEMORY_DESCRIPTOR), offset],
         )
+    }
+
+    /// Maps one page of the call pages, from byte `offset`, at `address`.
+    pub fn map_calls(address: u64, protection: i32, offset: u64) -> Self {
+        let flags = word(libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE);
+        let (length, descriptor) = (PAGE_SIZE as u64, word(CALLS_DESCRIPTOR));
+        Self::call(libc::SYS_mmap, [address, length, word(protection), flags, descriptor, offset])
     }
 
     /// Unmaps a range.
@@ -118,7 +125,7 @@ struct FreePages {
 impl CommandPages {
     /// Makes the memory; no page is in use.
     pub fn new() -> Result<Self, Error> {
-        let size = MAX_PAGES as usize * PAGE_SIZE;
+        let size = MAX_PROCESSES as usize * PAGE_SIZE;
         let file = rustix::fs::memfd_create("stub-commands", MemfdFlags::CLOEXEC)
             .map_err(Error::host("memfd_create"))?;
         rustix::fs::ftruncate(&file, size as u64).map_err(Error::host("ftruncate"))?;
@@ -138,7 +145,7 @@ impl CommandPages {
         if let Some(page) = free.returned.pop() {
             return Ok(page);
         }
-        if free.never_used == MAX_PAGES {
+        if free.never_used == MAX_PROCESSES {
             return Err(Errno::EAGAIN);
         }
         free.never_used += 1;

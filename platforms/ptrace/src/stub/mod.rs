@@ -2,18 +2,20 @@
 //!
 //! A stub process holds one address space. Besides the application's pages it maps two pages at
 //! the top of user space: the code page with the batch loop, and its command page, which it can
-//! only read. Its only descriptors are sandbox memory and the memory of all command pages.
+//! only read. Its only descriptors are sandbox memory and the memories of all command pages and
+//! of all call pages.
 
 mod birth;
 mod code;
 mod command;
 mod filter;
+mod gate;
 mod registers;
 mod stop;
 mod thread;
 
-pub use birth::give_birth;
-pub use command::{Command, CommandPages};
+pub use birth::{Descriptors, give_birth};
+pub use command::{Command, CommandPages, MAX_PROCESSES};
 pub use thread::{BatchEnd, StubThread, Tracee};
 
 /// Address of the code page: the last page below `TASK_SIZE_MAX` of 4-level paging.
@@ -33,3 +35,6 @@ const MEMORY_DESCRIPTOR: i32 = 0;
 
 /// Descriptor of the command memory in every stub.
 const COMMAND_DESCRIPTOR: i32 = 1;
+
+/// Descriptor of the memory of call pages in every stub.
+const CALLS_DESCRIPTOR: i32 = 2;

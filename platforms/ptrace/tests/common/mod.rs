@@ -29,6 +29,7 @@ pub fn config(executors: u16) -> Config {
         windows: vec![],
         executors,
         trusts_tsc: true,
+        hands_over_calls: true,
         kicks: vec![],
         calls: vec![],
     }

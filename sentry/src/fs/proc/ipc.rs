@@ -6,6 +6,7 @@ use super::Shown;
 use crate::{
     fs::pseudo::Entry,
     ipc::{Ipc, Object, Permission},
+    kernel::Credentials,
     memory::PAGE_SIZE,
 };
 
@@ -13,23 +14,25 @@ use crate::{
 pub(super) const DIRECTORY: Entry<Shown> = Entry::directory(
     "sysvipc",
     &[
-        Entry::file("msg", |Shown(container), _| Ok(messages(&container.ipc))),
-        Entry::file("sem", |Shown(container), _| Ok(semaphores(&container.ipc))),
-        Entry::file("shm", |Shown(container), _| Ok(segments(&container.ipc))),
+        Entry::seen_file("msg", |Shown(container), _, reader| Ok(messages(&container.ipc, reader))),
+        Entry::seen_file("sem", |Shown(container), _, reader| {
+            Ok(semaphores(&container.ipc, reader))
+        }),
+        Entry::seen_file("shm", |Shown(container), _, reader| Ok(segments(&container.ipc, reader))),
     ],
 );
 
-fn permission(object: &impl Object) -> Permission {
-    object.permission().lock().clone()
+fn permission(object: &impl Object, reader: &Credentials) -> Permission {
+    object.permission().lock().seen_by(reader)
 }
 
-fn messages(ipc: &Ipc) -> Vec<u8> {
+fn messages(ipc: &Ipc, reader: &Credentials) -> Vec<u8> {
     let mut text = "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      \
          stime      rtime      ctime\n"
         .as_bytes()
         .to_vec();
     for (id, queue) in ipc.messages.all() {
-        let (p, n) = (permission(&*queue), queue.numbers());
+        let (p, n) = (permission(&*queue, reader), queue.numbers());
         let line = format!(
             "{:10} {id:10}  {:4o}  {:10} {:10} {:5} {:5} {:5} {:5} {:5} {:5} {:10} {:10} {:10}\n",
             p.key,
@@ -51,12 +54,12 @@ fn messages(ipc: &Ipc) -> Vec<u8> {
     text
 }
 
-fn semaphores(ipc: &Ipc) -> Vec<u8> {
+fn semaphores(ipc: &Ipc, reader: &Credentials) -> Vec<u8> {
     let mut text =
         b"       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n"
             .to_vec();
     for (id, set) in ipc.semaphores.all() {
-        let (p, (operated, changed)) = (permission(&*set), set.times());
+        let (p, (operated, changed)) = (permission(&*set, reader), set.times());
         let line = format!(
             "{:10} {id:10}  {:4o} {:10} {:5} {:5} {:5} {:5} {operated:10} {changed:10}\n",
             p.key,
@@ -72,14 +75,14 @@ fn semaphores(ipc: &Ipc) -> Vec<u8> {
     text
 }
 
-fn segments(ipc: &Ipc) -> Vec<u8> {
+fn segments(ipc: &Ipc, reader: &Credentials) -> Vec<u8> {
     const DESTROYED: u32 = 0o1000;
     let mut text = "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      \
          atime      dtime      ctime                   rss                  swap\n"
         .as_bytes()
         .to_vec();
     for (id, segment) in ipc.segments.all() {
-        let (p, state) = (permission(&*segment), segment.state());
+        let (p, state) = (permission(&*segment, reader), segment.state());
         let mode = p.mode | if state.removed { DESTROYED } else { 0 };
         let resident = segment.resident_pages() * PAGE_SIZE as u64;
         let line = format!(

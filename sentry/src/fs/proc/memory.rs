@@ -7,15 +7,19 @@ use crate::{kernel::Kernel, memory::PAGE_SIZE, mm::Mm};
 
 /// Sums over all address spaces, in pages.
 #[derive(Default)]
-struct Mapped {
-    private: u64,
-    file: u64,
-    tables: u64,
+pub struct Mapped {
+    /// Anonymous memory.
+    pub private: u64,
+    /// Pages of files.
+    pub file: u64,
+    /// Page tables.
+    pub tables: u64,
     data: u64,
 }
 
 impl Mapped {
-    fn new(kernel: &Kernel) -> Self {
+    /// As it is now.
+    pub fn new(kernel: &Kernel) -> Self {
         let mut spaces: Vec<Arc<Mm>> = Vec::new();
         for process in kernel.all_processes() {
             spaces.extend(process.first_thread().and_then(|task| task.mm()));

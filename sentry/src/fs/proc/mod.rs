@@ -2,7 +2,7 @@
 
 mod cpuinfo;
 mod ipc;
-mod memory;
+pub mod memory;
 mod network;
 mod process;
 mod settings;

@@ -14,6 +14,7 @@ use crate::{
     kernel::{
         Capabilities, Credentials, KERNEL_RELEASE, KERNEL_VERSION, Kernel, PID_LIMIT, Random,
     },
+    platform::USER_ADDRESS_START,
 };
 
 /// The directory.
@@ -112,7 +113,7 @@ const KERNEL: &[Entry<Shown>] = &[
 const VM: &[Entry<Shown>] = &[
     Entry::text("max_map_count", "65530\n"),
     Entry::text("min_free_kbytes", "0\n"),
-    Entry::text("mmap_min_addr", "65536\n"),
+    Entry::file("mmap_min_addr", |_, _| Ok(format!("{USER_ADDRESS_START}\n").into_bytes())),
     Entry::text("nr_hugepages", "0\n"),
     Entry::text("overcommit_memory", "0\n"),
     Entry::text("overcommit_ratio", "50\n"),

@@ -11,7 +11,7 @@ use super::{StartFailure, joined, new_process, sync_mounts};
 use crate::{
     drivers::{Console, Control},
     errno::Errno,
-    kernel::{Container, Current, Kernel, PollEvents, Process, WaitStatus, run, signal::Signal},
+    kernel::{Container, Current, Kernel, PollEvents, Process, WaitStatus, run},
 };
 
 /// What the host asks to make.
@@ -105,7 +105,7 @@ async fn end_members(container: &Container) {
     let is_alive = |process: &Arc<Process>| process.exit_status().is_none();
     while let Some(one) = container.members().into_iter().find(is_alive) {
         container.members().iter().for_each(|process| {
-            process.end(WaitStatus::killed(Signal::KILL, false));
+            process.kill();
         });
         one.exited.wait_until(PollEvents::IN, || one.exit_status()).await;
     }

@@ -48,8 +48,8 @@ fn serve(kernel: &Arc<Kernel>, control: &Arc<Control>, message: HostMessage) {
             container.freezer.thaw();
             report(kernel, control, SentryMessage::Resumed(number));
         }),
-        HostMessage::LimitTasks { container, limit } => {
-            with(kernel, container, |container| container.set_task_limit(limit));
+        HostMessage::Limit { container, limits } => {
+            with(kernel, container, |container| container.limits.change(&limits));
         }
         HostMessage::ListProcesses(number) => {
             with(kernel, number, |container| report(kernel, control, processes(kernel, container)));

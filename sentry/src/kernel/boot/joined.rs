@@ -13,7 +13,7 @@ use super::{StartFailure, exit_status, new_process};
 use crate::{
     drivers::{Console, ConsoleLines, Control},
     errno::Errno,
-    kernel::{Driver, Kernel, PollEvents, Process, WaitStatus, run, signal::Signal},
+    kernel::{Driver, Kernel, PollEvents, Process, WaitStatus, run},
     tty::Terminal,
 };
 
@@ -190,7 +190,7 @@ async fn run_to_end(
     run::start(new.current);
     if container.has_ended() {
         // Too late: what ended with the first process did not see this one.
-        process.end(WaitStatus::killed(Signal::KILL, false));
+        process.kill();
     }
     let status = process.exited.wait_until(PollEvents::IN, || process.exit_status()).await;
     kernel.joined.remove(order.number);

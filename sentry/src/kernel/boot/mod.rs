@@ -18,7 +18,7 @@ use guest_abi::{
     device::DeviceKind,
 };
 
-use super::{Container, Driver, Kernel, Process, WaitStatus, run, signal::Signal};
+use super::{Container, Driver, Kernel, Process, WaitStatus, run};
 use crate::{
     drivers::{Console, ConsoleLines, Control},
     errno::{Errno, Result},
@@ -120,7 +120,7 @@ impl Kernel {
 
 async fn end_sandbox(kernel: Arc<Kernel>, status: WaitStatus) {
     for process in kernel.all_processes() {
-        process.end(WaitStatus::killed(Signal::KILL, false));
+        process.kill();
     }
     for container in kernel.containers.all() {
         sync_mounts(&kernel, &container).await;

@@ -201,7 +201,7 @@ fn build_frame(
             ..SignalContext::from(registers)
         },
         mask: mask.0,
-        info: info.to_user(),
+        info: info.seen_by(&current.credentials()).to_user(),
     }
 }
 
@@ -247,7 +247,7 @@ impl SignalContext {
 /// are left to software, and a closing word.
 fn extended_image(current: &mut Current) -> Vec<u8> {
     current.save_extended_state();
-    let mut image = current.context.extended.lock().bytes.clone();
+    let mut image = current.context.extended.lock().bytes.to_vec();
     let size = image.len();
     if size > LEGACY_SIZE + HEADER_SIZE {
         let features = current.kernel.platform.extended_state_features();
@@ -302,7 +302,7 @@ pub fn alternate_stack_from_user(user: &UserStack) -> Result<AlternateStack> {
 async fn restore_extended(current: &mut Current, address: u64) -> Result<()> {
     current.save_extended_state();
     let size = current.context.extended.lock().bytes.len();
-    let mut image = crate::platform::ExtendedState::initial(size).lock().bytes.clone();
+    let mut image = crate::platform::ExtendedState::initial(size).lock().bytes.to_vec();
     if address != 0 {
         let legacy = &mut image[..LEGACY_SIZE];
         current.mm.copy_in(UserAddress(address), legacy).await?;
@@ -314,7 +314,7 @@ async fn restore_extended(current: &mut Current, address: u64) -> Result<()> {
         }
     }
     sanitize(&mut image, current.kernel.platform.extended_state_features());
-    current.context.extended.lock().bytes = image;
+    current.context.extended.lock().bytes.copy_from_slice(&image);
     Ok(())
 }
 

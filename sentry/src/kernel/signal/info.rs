@@ -1,6 +1,7 @@
 //! What is known of one sent signal: the kernel's `siginfo_t`.
 
 use super::Signal;
+use crate::kernel::Credentials;
 
 /// Values of `si_code` (sigaction(2)).
 #[allow(missing_docs, reason = "the names are those of sigaction(2), without prefix where unique")]
@@ -114,6 +115,17 @@ impl SignalInfo {
         bytes[8..12].copy_from_slice(&self.code.to_le_bytes());
         bytes[HEADER_SIZE..HEADER_SIZE + PAYLOAD_SIZE].copy_from_slice(&self.payload);
         bytes
+    }
+
+    /// As `reader` sees it: with the user id that the sender, or the child, has in its user namespace.
+    #[must_use]
+    pub fn seen_by(&self, reader: &Credentials) -> Self {
+        let tells_user = match self.code {
+            code::SI_TIMER => false,
+            ..=code::SI_USER => true,
+            code => self.signal == Signal::CHLD && code != code::SI_KERNEL,
+        };
+        if tells_user { self.with_u32(4, reader.shown_user(self.uid())) } else { *self }
     }
 
     /// `si_pid`, where the kind has one.

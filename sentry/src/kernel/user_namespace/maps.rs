@@ -53,7 +53,7 @@ impl UserNamespace {
         }
         let map = IdMap::of_runs(self.translate(kind, runs)?);
         let mut maps = self.maps.lock();
-        let place = if kind == IdKind::User { &mut maps.users } else { &mut maps.groups };
+        let place = maps.of(kind);
         if place.is_some() {
             return Err(Errno::EPERM);
         }

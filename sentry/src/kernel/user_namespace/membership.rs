@@ -5,16 +5,13 @@ use alloc::sync::Arc;
 use spin::mutex::SpinMutex;
 
 use super::{
-    super::{Capabilities, Credentials, Current},
+    super::{Capabilities, Credentials, Current, id_maps::OVERFLOW},
     IdKind, Maps, UserNamespace,
 };
 use crate::errno::{Errno, Result};
 
 /// Namespaces may be nested so deep (user_namespaces(7), "Nested user namespaces").
 pub(super) const MAX_LEVEL: u32 = 32;
-
-/// What an id shows as that the namespace does not map.
-pub(super) const OVERFLOW: u32 = 65534;
 
 impl Credentials {
     /// Whether `capability` is effective in `namespace`: in one's own as the sets say; in those that

@@ -56,6 +56,16 @@ impl PartialEq for UserNamespace {
 
 impl Eq for UserNamespace {}
 
+impl Maps {
+    /// That of `kind`.
+    const fn of(&mut self, kind: IdKind) -> &mut Option<IdMap> {
+        match kind {
+            IdKind::User => &mut self.users,
+            IdKind::Group => &mut self.groups,
+        }
+    }
+}
+
 impl UserNamespace {
     /// The id inside, if it has one.
     fn inside(&self, kind: IdKind, id: u32) -> Option<u32> {
@@ -68,12 +78,7 @@ impl UserNamespace {
     }
 
     fn with_map<T>(&self, kind: IdKind, look: impl FnOnce(&IdMap) -> Option<T>) -> Option<T> {
-        let maps = self.maps.lock();
-        let map = match kind {
-            IdKind::User => &maps.users,
-            IdKind::Group => &maps.groups,
-        };
-        map.as_ref().and_then(look)
+        self.maps.lock().of(kind).as_ref().and_then(look)
     }
 
     /// Whether programs in it may call setgroups(2).
@@ -86,13 +91,11 @@ impl UserNamespace {
     pub fn setgroups_word(&self) -> &'static str {
         if self.maps.lock().allows_setgroups { "allow\n" } else { "deny\n" }
     }
+
     /// The lines of a map as `reader` sees it: outside ids are those of the reader's namespace, or
     /// for a reader inside those of the parent.
     pub fn lines(&self, kind: IdKind, reader: &Credentials) -> Vec<u8> {
-        let map = {
-            let maps = self.maps.lock();
-            if kind == IdKind::User { maps.users.clone() } else { maps.groups.clone() }
-        };
+        let map = self.maps.lock().of(kind).clone();
         let is_inside = reader.user_namespace.as_deref() == Some(self);
         let outer = if is_inside { &self.parent } else { &reader.user_namespace };
         let shown = |id| match outer {

@@ -5,12 +5,16 @@ use alloc::string::String;
 use guest_abi::container::CapabilitySets;
 
 use super::{
-    super::Capabilities,
+    super::{
+        Capabilities,
+        id_maps::OVERFLOW,
+        signal::{Signal, SignalInfo, code},
+    },
     maps::parse,
-    membership::{MAX_LEVEL, OVERFLOW},
+    membership::MAX_LEVEL,
     *,
 };
-use crate::errno::Errno;
+use crate::{errno::Errno, ipc::Permission};
 
 fn user(uid: u32) -> Credentials {
     Credentials::new(uid, uid, &[], CapabilitySets::default())
@@ -127,4 +131,26 @@ fn malformed_maps_are_refused() {
         assert_eq!(parse(text), Err(Errno::EINVAL), "{text:?}");
     }
     assert_eq!(parse(b"0 5 1\n1 0 5").map(|runs| runs.len()), Ok(2));
+}
+
+#[test]
+fn objects_and_signals_show_the_ids_of_the_readers_namespace() {
+    let maker = user(1000);
+    let (inside, namespace) = entered(&maker);
+    let mut permission = Permission::new(0, 0o600, &maker);
+    assert_eq!(permission.to_user(0, &inside).uid, OVERFLOW);
+    namespace.set_map(IdKind::User, &inside, b"7 1000 1\n").unwrap();
+    let seen = permission.to_user(0, &inside);
+    assert_eq!((seen.uid, seen.gid), (7, OVERFLOW));
+    assert_eq!(permission.change(&seen, &inside), Err(Errno::EINVAL));
+    assert_eq!(permission.change(&permission.to_user(0, &maker), &maker), Ok(()));
+    let sent = SignalInfo::from_process(Signal::USR1, code::SI_USER, 1, 1000);
+    assert_eq!((sent.seen_by(&inside).uid(), sent.seen_by(&maker).uid()), (7, 1000));
+    let child = SignalInfo::child(code::CLD_EXITED, 1, 1000, 0, 0, 0);
+    assert_eq!(child.seen_by(&inside).uid(), 7);
+    // What is not a user is left alone.
+    let timer = SignalInfo::timer(Signal::ALRM, 1, 1000, 5);
+    assert_eq!(timer.seen_by(&inside), timer);
+    let fault = SignalInfo::fault(Signal::SEGV, code::SEGV_MAPERR, 1000 << 32);
+    assert_eq!(fault.seen_by(&inside), fault);
 }

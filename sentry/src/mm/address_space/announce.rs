@@ -22,8 +22,9 @@ impl Run {
 
 impl Mm {
     /// Tells the platform of the accessible pages in `window` that it was not told of yet, and of
-    /// the one at `page` in any case.
-    pub(super) fn announce(&self, table: &mut PageTable, window: Range<u64>, page: u64) {
+    /// the one at `page` in any case. All are in `vma`.
+    pub(super) fn announce(&self, table: &mut PageTable, vma: &Vma, window: Range<u64>, page: u64) {
+        let map_run = |run| self.map_run(run, vma.is_private());
         let mut run: Option<Run> = None;
         table.update(window, |address, entry| {
             let protection = entry.protection();
@@ -35,18 +36,21 @@ impl Mm {
                 Some(run) if run.takes(address, frame, protection) => run.range.end += PAGE,
                 _ => {
                     let new = Run { range: address..address + PAGE, first: frame, protection };
-                    self.map_run(run.replace(new));
+                    map_run(run.replace(new));
                 }
             }
             entry.with_announced(true)
         });
-        self.map_run(run);
+        map_run(run);
     }
 
-    fn map_run(&self, run: Option<Run>) {
+    fn map_run(&self, run: Option<Run>, is_private: bool) {
         if let Some(run) = run {
             let pages = page_count(&run.range);
-            self.platform.map(self.space, run.range.start, run.first, pages, run.protection);
+            let is_text = is_private && run.protection.contains(Protection::EXECUTE);
+            let hint = if is_text { Protection::PRIVATE } else { Protection::empty() };
+            let protection = run.protection | hint;
+            self.platform.map(self.space, run.range.start, run.first, pages, protection);
         }
     }
 

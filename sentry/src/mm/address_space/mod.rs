@@ -43,13 +43,13 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     memory::{FrameAllocator, PAGE_SIZE},
-    platform::{AddressSpaceId, PlatformRef, Protection},
+    platform::{AddressSpaceId, PlatformRef, Protection, USER_ADDRESS_START},
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Lowest address that may be mapped (vm.mmap_min_addr of Linux).
-const LOWEST_ADDRESS: u64 = 0x1_0000;
+const LOWEST_ADDRESS: u64 = USER_ADDRESS_START;
 
 /// Most areas of an address space (vm.max_map_count of Linux).
 const MAX_AREAS: usize = 65_530;

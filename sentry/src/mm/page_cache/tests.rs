@@ -11,7 +11,10 @@ use crate::{
     errno::Errno,
     io::{Buffer, Bytes, TryError, TryResult},
     mm::{MapRequest, MapSource, Mm, UserAddress, VmaFlags},
-    platform::{Access, Protection, mock::MockPlatform},
+    platform::{
+        Access, Protection,
+        mock::{Call, MockPlatform},
+    },
     vfs::{WritePosition, Written},
 };
 
@@ -316,6 +319,31 @@ fn faults_take_little_of_what_is_cached() {
     // What was given up last is not what is given up next.
     assert!(rig.cache.is_resident(before - 1));
     drop(held);
+}
+
+#[test]
+fn a_first_touch_of_a_private_file_copies_the_page_and_maps_what_is_around_it() {
+    let rig = backed(64);
+    rig.platform.set_fault_around_pages(2);
+    now(rig.cache.fetch(0, 64 * PAGE_SIZE)).unwrap();
+    let mm = rig.mm();
+    let source = MapSource::File { cache: rig.cache.clone(), offset: 0, file: None };
+    let address = mm.map(MapRequest::new(64 * PAGE, RW, source).fixed(0x10_0000)).unwrap();
+    rig.platform.take_calls();
+    // The platform does not know whether it was a write.
+    now(mm.fault(address + 9 * PAGE, None)).unwrap();
+    let mut mapped: Vec<_> = rig.platform.take_calls().into_iter().map(mapping).collect();
+    mapped.sort_unstable();
+    let pages: usize = mapped.iter().map(|(_, pages, _)| pages).sum();
+    assert_eq!((mapped[0].0, pages), (address + 8 * PAGE, 8));
+    mapped.retain(|(_, _, is_writable)| *is_writable);
+    assert_eq!(mapped, [(address + 9 * PAGE, 1, true)]);
+}
+
+/// Where and how much the platform was told to map, and whether it may be written.
+fn mapping(call: Call) -> (u64, usize, bool) {
+    let Call::Map { address, pages, protection, .. } = call else { panic!("{call:?}") };
+    (address, pages, protection.contains(Protection::WRITE))
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     fs::inotify::Events,
     io::Limited,
     kernel::{Capabilities, Current, Resource},
+    memory::PAGE_SIZE,
     mm::{UserAddress, UserBuffers},
     syscalls::{FileDescriptor, SyscallResult},
     vfs::{AttributeChange, Blocking, FileKind, OpenFile, OpenFlags, Path, permission},
@@ -45,6 +46,24 @@ pub async fn read(
     let open = current.files.get(descriptor)?;
     let buffers = UserBuffers::single(&current.mm, buffer, count);
     read_into(current, &open, None, buffers, Blocking::of(&open)).await
+}
+
+/// [`write`] where it takes no waiting: to a pipe that has room.
+pub fn try_write(
+    current: &mut Current,
+    descriptor: FileDescriptor,
+    buffer: UserAddress,
+    count: usize,
+) -> Option<SyscallResult> {
+    let open = current.files.get(descriptor).ok()?;
+    let room_in_page = PAGE_SIZE as u64 - buffer.0 % PAGE_SIZE as u64;
+    if count as u64 > room_in_page || !open.file.writes_whole() || !open.flags().writable() {
+        return None;
+    }
+    let mut buffers = UserBuffers::single(&current.mm, buffer, count);
+    let outcome = current.write_at_once(&open, &mut buffers)?;
+    note_written(current, &open, outcome.unwrap_or(0));
+    Some(outcome.map(|count| count as u64))
 }
 
 /// write(2).

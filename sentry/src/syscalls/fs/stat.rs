@@ -311,9 +311,8 @@ pub async fn fstatfs(
 async fn write_statistics(current: &Current, path: &Path, buffer: UserAddress) -> SyscallResult {
     let statistics: Statistics = FileSystem::statistics(&*path.mount.file_system).await?;
     let flags = path.mount.flags();
-    let relative = flags.contains(MountFlags::RELATIVE_ACCESS_TIME);
     let shown = flags - MountFlags::RELATIVE_ACCESS_TIME - MountFlags::NO_LINKS;
-    let others = [(relative, ST_RELATIME), (flags.contains(MountFlags::NO_LINKS), ST_NOSYMFOLLOW)];
+    let bit = |flag, bit| if flags.contains(flag) { bit } else { 0 };
     let answer = StatFs {
         magic: statistics.magic,
         block_size: statistics.block_size,
@@ -325,10 +324,10 @@ async fn write_statistics(current: &Current, path: &Path, buffer: UserAddress) -
         id: [0; 2],
         name_length: crate::vfs::NAME_MAX as u64,
         fragment_size: statistics.block_size,
-        flags: others
-            .iter()
-            .filter(|(is_set, _)| *is_set)
-            .fold(shown.bits() | ST_VALID, |bits, (_, bit)| bits | bit),
+        flags: shown.bits()
+            | ST_VALID
+            | bit(MountFlags::RELATIVE_ACCESS_TIME, ST_RELATIME)
+            | bit(MountFlags::NO_LINKS, ST_NOSYMFOLLOW),
         spare: [0; 4],
     };
     current.mm.write(buffer, &answer).await?;

@@ -128,7 +128,10 @@ pub async fn waitid(
     }
     if !info.is_null() {
         match event {
-            Some(event) => current.mm.copy_out(info, &event.info.to_user()).await?,
+            Some(event) => {
+                let seen = event.info.seen_by(&current.credentials());
+                current.mm.copy_out(info, &seen.to_user()).await?;
+            }
             None => current.mm.write(info, &NoNews::default()).await?,
         }
     }

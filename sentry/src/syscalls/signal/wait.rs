@@ -3,10 +3,7 @@
 use super::abi::read_set;
 use crate::{
     errno::Errno,
-    kernel::{
-        Current, WaitReason,
-        signal::{SignalInfo, SignalSet},
-    },
+    kernel::{Current, WaitReason, signal::SignalSet},
     mm::UserAddress,
     syscalls::{SyscallResult, time::Timespec},
 };
@@ -43,7 +40,7 @@ pub async fn rt_sigtimedwait(
     };
     let taken = current.await_signal(set, deadline).await?;
     if !info.is_null() {
-        current.mm.copy_out(info, &SignalInfo::to_user(&taken)).await?;
+        current.mm.copy_out(info, &taken.seen_by(&current.credentials()).to_user()).await?;
     }
     Ok(u64::from(taken.signal.number()))
 }

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     ipc::{Message, MessageQueue, Object, Selection, UserPermission, now},
-    kernel::{Capabilities, Current, PollEvents, WaitReason, settings},
+    kernel::{Capabilities, Credentials, Current, PollEvents, WaitReason, settings},
     mm::UserAddress,
     syscalls::SyscallResult,
 };
@@ -156,7 +156,7 @@ pub async fn msgctl(
     match command {
         IPC_STAT | MSG_STAT | MSG_STAT_ANY => {
             let (id, queue) = find_for_stat(current, registry, id, command, MSG_STAT_ANY)?;
-            let status = status(id, &queue);
+            let status = status(id, &queue, &current.credentials());
             current.mm.write(buffer, &status).await?;
             Ok(stat_answer(command, id))
         }
@@ -168,7 +168,7 @@ pub async fn msgctl(
             if status.limit > most && !privileged {
                 return Err(Errno::EPERM);
             }
-            queue.permission().lock().change(&status.permission);
+            queue.permission().lock().change(&status.permission, &current.credentials())?;
             queue.set_limit(status.limit, now(&kernel));
             Ok(0)
         }
@@ -208,10 +208,10 @@ fn information(current: &Current, command: i32) -> [u32; 8] {
     [pool, map, largest, bytes_of_queue, queues, SEGMENT_SIZE, total, SEGMENTS]
 }
 
-fn status(id: i32, queue: &MessageQueue) -> Status {
+fn status(id: i32, queue: &MessageQueue, reader: &Credentials) -> Status {
     let numbers = queue.numbers();
     Status {
-        permission: queue.permission().lock().to_user(id),
+        permission: queue.permission().lock().to_user(id, reader),
         sent: numbers.sent,
         received: numbers.received,
         changed: numbers.changed,

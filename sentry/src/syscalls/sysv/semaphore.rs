@@ -11,7 +11,9 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     ipc::{Object, Operation, SEMAPHORE_MAX, SemaphoreSet, UserPermission, Waiting, now},
-    kernel::{Current, Deadline, Interruption, Kernel, PollEvents, WaitReason, settings},
+    kernel::{
+        Credentials, Current, Deadline, Interruption, Kernel, PollEvents, WaitReason, settings,
+    },
     mm::UserAddress,
     syscalls::{SyscallResult, time::Timespec},
 };
@@ -175,14 +177,14 @@ pub async fn semctl(
     match command {
         IPC_STAT | SEM_STAT | SEM_STAT_ANY => {
             let (id, set) = find_for_stat(current, registry, id, command, SEM_STAT_ANY)?;
-            let status = status(id, &set);
+            let status = status(id, &set, &current.credentials());
             current.mm.write(UserAddress(argument), &status).await?;
             Ok(stat_answer(command, id))
         }
         IPC_SET => {
             let status: Status = current.mm.read(UserAddress(argument)).await?;
             let set = find_owned(current, registry, id)?;
-            set.permission().lock().change(&status.permission);
+            set.permission().lock().change(&status.permission, &current.credentials())?;
             set.note_changed(now(&kernel));
             Ok(0)
         }
@@ -277,10 +279,10 @@ fn information(current: &Current, command: i32) -> [u32; 10] {
     [most, sets_limit, most, most, per_set, operations, operations, sets, largest, semaphores]
 }
 
-fn status(id: i32, set: &SemaphoreSet) -> Status {
+fn status(id: i32, set: &SemaphoreSet, reader: &Credentials) -> Status {
     let (operated, changed) = set.times();
     Status {
-        permission: set.permission().lock().to_user(id),
+        permission: set.permission().lock().to_user(id, reader),
         operated,
         unused: 0,
         changed,

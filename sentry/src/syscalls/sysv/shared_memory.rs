@@ -9,7 +9,7 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     ipc::{Attachment, Object, Segment, UserPermission},
-    kernel::{Capabilities, Current, settings},
+    kernel::{Capabilities, Credentials, Current, settings},
     memory::PAGE_SIZE,
     mm::{MapRequest, MapSource, Mapping, Placement, UserAddress, VmaFlags},
     platform::Protection,
@@ -185,14 +185,14 @@ pub async fn shmctl(
     match command {
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
             let (id, segment) = find_for_stat(current, registry, id, command, SHM_STAT_ANY)?;
-            let status = status(id, &segment);
+            let status = status(id, &segment, &current.credentials());
             current.mm.write(buffer, &status).await?;
             Ok(stat_answer(command, id))
         }
         IPC_SET => {
             let status: Status = current.mm.read(buffer).await?;
             let segment = find_owned(current, registry, id)?;
-            segment.permission().lock().change(&status.permission);
+            segment.permission().lock().change(&status.permission, &current.credentials())?;
             segment.note_changed(&kernel);
             Ok(0)
         }
@@ -237,9 +237,9 @@ pub async fn shmctl(
     }
 }
 
-fn status(id: i32, segment: &Segment) -> Status {
+fn status(id: i32, segment: &Segment, reader: &Credentials) -> Status {
     let state = segment.state();
-    let mut permission = segment.permission().lock().to_user(id);
+    let mut permission = segment.permission().lock().to_user(id, reader);
     if state.removed {
         permission.mode |= SHM_DEST;
     }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     errno::{Errno, Result},
     fs::{
-        dev, devpts,
+        cgroup, dev, devpts,
         gofer::GoferFileSystem,
         mqueue,
         overlay::Overlay,
@@ -152,7 +152,7 @@ async fn file_system(
         MountSource::Mqueue => mqueue::new(kernel, &container.ipc),
         MountSource::Proc => proc::new(kernel, container),
         MountSource::Sysfs => sys::new(kernel),
-        MountSource::Cgroup => small(0o555),
+        MountSource::Cgroup => cgroup::new(kernel, container),
     })
 }
 

@@ -150,8 +150,8 @@ impl Supervisor {
             (Request::CreateContainer(spec), _) => {
                 self.create_container(client, spec, descriptors)?;
             }
-            (Request::LimitTasks(limit), _) => {
-                self.tell(HostMessage::LimitTasks { container, limit });
+            (Request::Limit(limits), _) => {
+                self.tell(HostMessage::Limit { container, limits });
                 return Ok(Some(Reply::Done));
             }
             (Request::Processes, _) => {

@@ -25,6 +25,7 @@ use crate::{
     control_socket::Reply,
     devices::{StreamEvents, input::Input, output::Output},
     error::{Failure, Result},
+    signals::KILL,
     stand_in::{Ended, Happened},
     virtqueue::{DeviceQueue, Doorbell, QueueError},
 };
@@ -57,7 +58,7 @@ struct Process {
 impl Executed {
     /// No process yet, and consoles over `queues`.
     pub fn new(queues: Vec<DeviceQueue>) -> Self {
-        let doorbell = queues.first().and_then(|queue| queue.kick().try_clone().ok());
+        let doorbell = queues.first().map(|queue| queue.kick().clone());
         let mut queues = queues.into_iter();
         let next = || -> Option<Queues> { Some([queues.next()?, queues.next()?, queues.next()?]) };
         let free = (0..).zip(std::iter::from_fn(next)).collect();
@@ -193,7 +194,7 @@ impl Supervisor {
     pub(super) fn end_all_processes(&mut self) {
         let numbers: Vec<_> = self.executed.running.keys().copied().collect();
         for number in numbers {
-            self.process_ended(number, ExitStatus::Signal(9));
+            self.process_ended(number, ExitStatus::Signal(KILL));
             self.forget_process(number);
         }
     }

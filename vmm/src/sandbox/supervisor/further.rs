@@ -21,6 +21,7 @@ use crate::{
     channel::Channel,
     control_socket::{Phase, Reply},
     error::{Failure, Result},
+    signals::KILL,
 };
 
 /// The further containers, and what the next ones are made of.
@@ -188,6 +189,3 @@ impl Supervisor {
         }
     }
 }
-
-/// SIGKILL.
-const KILL: u8 = 9;

@@ -25,6 +25,7 @@ use crate::{
     control_socket::{Phase, Reply},
     devices::{End, Ending, StreamEvents, control::Control, output::Output},
     error::Result,
+    signals::KILL,
     stand_in::Happened,
 };
 use clients::Clients;
@@ -198,7 +199,7 @@ impl Supervisor {
     /// does.
     fn maker_gone(&mut self) {
         if matches!(self.phase, Phase::Creating) {
-            self.ending.set(End::Exited(ExitStatus::Signal(9)));
+            self.ending.set(End::Exited(ExitStatus::Signal(KILL)));
             self.is_abandoned = true;
         }
         self.unwatch(Source::Maker);
@@ -241,7 +242,7 @@ impl Supervisor {
         self.end_all_processes();
         let status = match end {
             End::Exited(status) => *status,
-            End::StartFailed { .. } | End::Broken(_) => ExitStatus::Signal(9),
+            End::StartFailed { .. } | End::Broken(_) => ExitStatus::Signal(KILL),
         };
         self.reply_to_all(&Reply::Ended(status));
     }
@@ -260,7 +261,7 @@ impl Supervisor {
             Err(_) => {
                 // The stand-in was killed: so is what it stood for.
                 self.unwatch(Source::LifeLine(number));
-                self.signal(number, 9);
+                self.signal(number, KILL);
                 self.abandon_container(number);
                 self.is_abandoned |= number == ProcessNumber::FIRST;
             }
@@ -277,7 +278,7 @@ impl Supervisor {
     fn signal_target(&mut self, container: ProcessNumber, number: u8, target: SignalTarget) {
         if self.phase == Phase::Ending {
             // Only output is left, which whoever kills a container does not wait for.
-            self.is_abandoned |= number == 9;
+            self.is_abandoned |= number == KILL;
         } else if matches!(self.further.phase(container), Phase::Creating | Phase::Created) {
             if !IGNORED_BY_DEFAULT.contains(&number) {
                 self.abandon_container(container);
