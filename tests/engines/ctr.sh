@@ -48,6 +48,55 @@ memory_limit() {
     local kilobytes; kilobytes=$(run_logged sh -c 'grep MemTotal /proc/meminfo' | tr -dc 0-9)
     ((kilobytes > 0 && kilobytes <= 131072)) || { echo "MemTotal $kilobytes kB"; return 1; }
 }
+limits_are_seen() {
+    flags=(--memory-limit 134217728 --cpu-quota 150000 --cpu-period 100000
+        --mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro)
+    is "$(run_logged sh -c 'cd /sys/fs/cgroup; cat memory.max cpu.max' | tr '\n' ' ')" '134217728 150000 100000 '
+}
+cpus_limit() { flags=(--cpus 1); is "$(run_logged grep -c ^processor /proc/cpuinfo)" 1; }
+read_only_volume() {
+    flags=(--mount "type=bind,src=$work,dst=/v,options=rbind:ro")
+    run sh -c 'echo x >/v/refused' 2>/dev/null && return 1
+    [[ ! -e $work/refused ]]
+}
+capabilities_dropped() {
+    flags=(--cap-drop CAP_CHOWN --cap-drop CAP_KILL)
+    # Those of containerd's default, a80425fb, without the two.
+    contains "$(run_logged grep CapEff /proc/self/status)" 00000000a80425da
+}
+capability_added() { flags=(--cap-add CAP_SYS_ADMIN); contains "$(run_logged grep CapEff /proc/self/status)" 00000000a82425fb; }
+no_new_privileges() { contains "$(run_logged grep NoNewPrivs /proc/self/status)" 1; }
+seccomp_profile() {
+    cat >"$work/profile.json" <<'EOF'
+{"defaultAction": "SCMP_ACT_ALLOW", "syscalls":
+  [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}
+EOF
+    flags=(--seccomp --seccomp-profile "$work/profile.json")
+    local said; said=$(run_logged sh -c 'exec 2>&1; mkdir /d; echo still here')
+    contains "$said" 'Operation not permitted' && contains "$said" 'still here'
+}
+twenty_at_once() {
+    local ids=() i
+    for i in $(seq 20); do
+        (client run --rm "${options[@]}" "$image" "twenty-$i" sh -c "exit $i"; is $? "$i") & ids+=($!)
+    done
+    for i in "${ids[@]}"; do wait "$i" || return 1; done
+}
+# Kills a part of a container; nothing of it remains.
+killed() {
+    local id=${FUNCNAME[1]} stand_in processes
+    client run -d "${options[@]}" "$image" "$id" sh -c "$forever" || return
+    stand_in=$(client task list | awk -v id="$id" '$1 == id { print $2 }')
+    processes=$(descendants "$stand_in")
+    kill -9 "$(part "$1" "$stand_in")"
+    eventually has_status "$id" STOPPED || return
+    # Its status is the container's.
+    client task delete "$id"
+    client container delete "$id" && eventually are_gone $processes
+}
+killed_stand_in() { killed stand_in; }
+killed_sandbox() { killed sandbox; }
+killed_gofer() { killed gofer; }
 large_output() { is "$(run_logged sh -c 'yes | head -c 3000000' | wc -c)" 3000000; }
 terminal() {
     flags=(--mount "type=bind,src=$work,dst=/v,options=rbind:rw")
@@ -58,6 +107,7 @@ terminal() {
 exec_status_and_output() { with_container exec_checks; }
 exec_checks() {
     is "$(client task exec --exec-id one "$1" echo hello)" hello &&
+        is "$(client task exec --exec-id three --user 5 --cwd /tmp "$1" sh -c 'id -u; pwd' | tr '\n' ' ')" '5 /tmp ' &&
         { client task exec --exec-id two "$1" sh -c 'exit 7'; is $? 7; }
 }
 kill_ends_it() { with_container kill_checks; }
@@ -75,7 +125,8 @@ metrics() { with_container metrics_checks; }
 metrics_checks() { contains "$(client task metrics "$1")" memory; }
 
 client image import --snapshotter overlayfs "$IMAGE" >/dev/null || exit
-all=(exit_codes missing_program output environment working_directory volume_is_shared read_only_root
-    memory_limit large_output terminal exec_status_and_output kill_ends_it pause_and_resume processes_are_listed
+all=(twenty_at_once killed_stand_in killed_sandbox killed_gofer exit_codes missing_program output environment working_directory volume_is_shared read_only_root
+    read_only_volume memory_limit limits_are_seen cpus_limit capabilities_dropped capability_added no_new_privileges
+    seccomp_profile large_output terminal exec_status_and_output kill_ends_it pause_and_resume processes_are_listed
     metrics)
 run_checks "${@:-${all[@]}}"

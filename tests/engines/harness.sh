@@ -17,6 +17,19 @@ ends_with() { local status=$1; shift; "$@"; is "status $?" "status $status"; }
 # Runs a command until it succeeds, for at most ten seconds.
 eventually() { for _ in $(seq 100); do "$@" >/dev/null 2>&1 && return; sleep 0.1; done; "$@"; }
 
+# The process that is a part of the container with this stand-in; a stub is one that runs user code.
+part() {
+    local stand_in=$2
+    case $1 in
+        stand_in) echo "$stand_in" ;;
+        sandbox) pgrep -P "$stand_in" ;;
+        gofer) pgrep -f '^sandbox-vmm gofer' -P "$(part sandbox "$stand_in")" ;;
+        stub) pgrep -P "$(part sandbox "$stand_in")" | grep -vx "$(part gofer "$stand_in")" | head -1 ;;
+    esac
+}
+descendants() { local child; echo "$1"; for child in $(pgrep -P "$1"); do descendants "$child"; done; }
+are_gone() { local pid; for pid; do [[ ! -e /proc/$pid ]] || return; done; }
+
 # Runs one check in a directory of its own, named by `work`.
 run_check() {
     local check=$1 said

@@ -17,71 +17,27 @@ EOF
 export CONTAINERS_CONF=$PODMAN_DIRECTORY/containers.conf
 command=(podman --root "$PODMAN_DIRECTORY/root" --runroot "$PODMAN_DIRECTORY/run" --storage-driver vfs
     --runtime "$RUNTIME_BINARY")
-podman() { timeout 60 "${command[@]}" "$@"; }
+client() { timeout 60 "${command[@]}" "$@"; }
+client_line=${command[*]}
+run_options=(--network=none)
+run_line="$client_line run ${run_options[*]}"
 image=localhost/bb:1
-run() { podman run --rm --network=none "$@"; }
-start() { podman run -d --network=none "$@"; }
-cleanup() { podman rm -f -t 0 "$@" >/dev/null; }
-inspect() { podman inspect -f "{{$1}}" "$2"; }
-with_container() {
-    local id result
-    id=$(start "$image" sh -c "$forever") || return
-    "$1" "$id"; result=$?
-    cleanup "$id" || result=1
-    return $result
-}
+cleanup() { client rm -f -t 0 "$@" >/dev/null; }
+# podman wait sometimes prints nothing for a container that ends as it is called.
+status_of_ended() { eventually has_exited "$1" && inspect .State.ExitCode "$1"; }
+has_exited() { [[ $(inspect .State.Status "$1") == exited ]]; }
+source "$(dirname "$0")/checks.sh"
 
-exit_codes() {
-    { run "$image" sh -c 'exit 42'; is $? 42; } && { run "$image" missing 2>/dev/null; is $? 127; } &&
-        { run "$image" /etc/passwd 2>/dev/null; is $? 126; }
+stop_and_start() { with_container start_checks; }
+start_checks() {
+    client stop -t 5 "$1" >/dev/null && is "$(inspect .State.Status "$1")" exited && client start "$1" >/dev/null &&
+        is "$(client exec "$1" echo again)" again
 }
-standard_input() { is "$(printf 'a\nb\n' | run -i "$image" wc -l)" 2; }
-separate_error_output() { is "$(run "$image" sh -c 'echo out; echo err >&2' 2>/dev/null)" out; }
-environment() { is "$(run -e GREETING=hello "$image" sh -c 'echo $GREETING')" hello; }
-user_and_directory() { is "$(run -u 1000:1001 -w /tmp "$image" sh -c 'id -u; id -g; pwd' | tr '\n' ' ')" '1000 1001 /tmp '; }
-volume_is_shared() { run -v "$work:/v" "$image" sh -c 'echo new >/v/new' && is "$(cat "$work/new")" new; }
-read_only_root() { contains "$(run --read-only --read-only-tmpfs=false "$image" sh -c 'echo x >/x' 2>&1)" 'Read-only'; }
-memory_limit() {
-    local kilobytes; kilobytes=$(run --memory 128m "$image" sh -c 'grep MemTotal /proc/meminfo' | tr -dc 0-9)
-    ((kilobytes > 0 && kilobytes <= 131072)) || { echo "MemTotal $kilobytes kB"; return 1; }
-}
-terminal() { contains "$(script -qec "${command[*]} run --rm -t --network=none $image tty" /dev/null </dev/null)" /dev/pts/0; }
-large_output() { is "$(run "$image" sh -c 'yes | head -c 3000000' | wc -c)" 3000000; }
-logs() {
-    local id; id=$(start "$image" sh -c 'echo one; echo two >&2') && podman wait "$id" >/dev/null &&
-        is "$(podman logs "$id" 2>&1 | sort | tr '\n' ' ')" 'one two '
+healthcheck() {
+    local id; id=$(start --health-cmd true "$image" sh -c "$forever") && client healthcheck run "$id"
     local result=$?; cleanup "$id"; return $result
 }
-exec_status_and_streams() { with_container exec_checks; }
-exec_checks() {
-    is "$(podman exec "$1" echo hello)" hello && { podman exec "$1" sh -c 'exit 7'; is $? 7; } &&
-        is "$(echo abc | podman exec -i "$1" cat)" abc
-}
-kill_and_wait() { with_container kill_checks; }
-kill_checks() {
-    eventually kill_ends "$1" && is "$(inspect .State.ExitCode "$1")" 9
-}
-# Its first process ignores the signal until it has set its trap.
-kill_ends() { podman kill -s TERM "$1"; has_exited "$1"; }
-# podman wait sometimes prints nothing for a container that ends as it is called.
-has_exited() { [[ $(inspect .State.Status "$1") == exited ]]; }
-stop_and_restart() { with_container restart_checks; }
-restart_checks() {
-    podman stop -t 5 "$1" >/dev/null && is "$(inspect .State.Status "$1")" exited && podman start "$1" >/dev/null &&
-        is "$(podman exec "$1" echo again)" again
-}
-pause_and_unpause() { with_container pause_checks; }
-pause_checks() {
-    podman pause "$1" >/dev/null && is "$(inspect .State.Status "$1")" paused && podman unpause "$1" >/dev/null &&
-        is "$(podman exec "$1" echo on)" on
-}
-killed_processes_are_cleaned_up() { with_container killed; }
-killed() {
-    kill -9 "$(inspect .State.Pid "$1")" && eventually has_exited "$1" && is "$(inspect .State.ExitCode "$1")" 137
-}
 
-podman load <"$IMAGE" >/dev/null || exit
-all=(exit_codes standard_input separate_error_output environment user_and_directory volume_is_shared read_only_root
-    memory_limit terminal large_output logs exec_status_and_streams kill_and_wait stop_and_restart pause_and_unpause
-    killed_processes_are_cleaned_up)
+client load <"$IMAGE" >/dev/null || exit
+all=("${common[@]}" stop_and_start healthcheck)
 run_checks "${@:-${all[@]}}"

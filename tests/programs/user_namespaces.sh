@@ -36,6 +36,31 @@ echo nested
 unshare -Ur unshare -Ur id -u
 unshare -Ur unshare -U id -u
 
+echo signals and objects
+cat >"$WORK/ids.py" <<'EOF'
+import ctypes, os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGCHLD})
+os.kill(os.getpid(), signal.SIGUSR1)
+print("sender", signal.sigwaitinfo({signal.SIGUSR1}).si_uid)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+print("child", signal.sigwaitinfo({signal.SIGCHLD}).si_uid)
+os.waitpid(child, 0)
+libc = ctypes.CDLL(None, use_errno=True)
+queue = libc.msgget(0, 0o600)
+status = (ctypes.c_uint32 * 64)()
+libc.msgctl(queue, 2, status)
+print("owner", status[1], status[2], "creator", status[3], status[4])
+status[1] = 77
+print("changed", libc.msgctl(queue, 1, status), ctypes.get_errno())
+for line in open("/proc/sysvipc/msg"):
+    if line.split()[1] == str(queue):
+        print("listed", line.split()[7:11])
+libc.msgctl(queue, 0, None)
+EOF
+unshare -Ur python3 "$WORK/ids.py"
+
 echo joined
 unshare -Ur sh -c 'echo $$ > "$WORK/pid"; exec sleep 100' &
 until [ -s "$WORK/pid" ] && [ "$(cat "/proc/$(cat "$WORK/pid")/comm")" = sleep ]; do sleep 0.02; done

@@ -13,8 +13,8 @@ use crate::{PLATFORM_VARIABLE, WorkDirectory, describe, sandbox_binary};
 
 /// Programs of busybox in a bundle's root.
 const APPLETS: &[&str] = &[
-    "cat", "echo", "false", "head", "id", "kill", "ps", "pwd", "sh", "sleep", "stty", "true",
-    "tty", "wc", "yes",
+    "cat", "echo", "false", "grep", "head", "id", "kill", "ps", "pwd", "sh", "sleep", "stty",
+    "true", "tty", "wc", "yes",
 ];
 
 /// A state directory and a bundle whose root holds busybox. Containers left in it are deleted.

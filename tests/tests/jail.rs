@@ -108,7 +108,8 @@ fn assert_is_gofer(process: &Process) {
 }
 
 fn assert_is_stub(process: &Process) {
-    assert_eq!(fs::read_dir(process.0.join("fd")).unwrap().count(), 2);
+    // Sandbox memory, command pages, and the pages by which calls are handed over.
+    assert_eq!(fs::read_dir(process.0.join("fd")).unwrap().count(), 3);
     assert_eq!(fs::read_dir(process.0.join("root")).unwrap().count(), 0);
     for (name, status) in process.threads() {
         assert_eq!(status["CapEff"], "0000000000000000", "{name}");
@@ -145,12 +146,32 @@ fn the_processes_of_a_container_are_jailed() {
     runtime.ok(&["start", "c"]);
     runtime.eventually("its output", |runtime| runtime.output().contains("ready"));
     assert_is_jailed(&sandboxes[0]);
+    // Who enters its mount namespace finds the container's files: podman cp writes there.
+    stand_in.assert_alone_in(&["mnt"]);
+    let root = fs::metadata(stand_in.0.join("root")).unwrap();
+    let rootfs = fs::metadata(runtime.path("bundle/rootfs")).unwrap();
+    assert_eq!((root.dev(), root.ino()), (rootfs.dev(), rootfs.ino()));
     for (name, status) in stand_in.threads() {
         for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
             assert_eq!(status[set], "0000000000000000", "{set} of {name}");
         }
-        assert_eq!(status["NoNewPrivs"], "1", "{name}");
+        assert_eq!((&*status["NoNewPrivs"], &*status["Seccomp"]), ("1", "2"), "{name}");
     }
+}
+
+/// What a container costs the host before anything runs in it. A build for debugging is larger.
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_stand_in_is_small() {
+    let runtime = Runtime::new("stand_in_size", "sleep 1000", "", "");
+    let pid = runtime.create("c");
+    let proportional_kilobytes = || -> u64 {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    };
+    // It lets go of what its start needed when that is over.
+    runtime.eventually("at most 1 MiB", |_| proportional_kilobytes() <= 1024);
 }
 
 /// The binary where an ordinary user can execute it.

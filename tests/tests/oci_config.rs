@@ -72,7 +72,8 @@ fn mount_options_are_carried_out() {
         /noexec/b true || echo noexec; busybox head -c 300000 /dev/zero > /small/f || echo full; \
         busybox stat -c '%a %u %g' /small; busybox mknod /nodev/null c 1 3; \
         cat /nodev/null || echo nodev; echo x > /ro/f || echo ro; cat /copy/f; \
-        echo new > /copy/f; cat /copy/f";
+        echo new > /copy/f; cat /copy/f; busybox ln -s /bin/busybox /nolinks/l; \
+        busybox readlink /nolinks/l; cat /nolinks/l || echo nolinks";
     let runtime = runtime("mount_options", script);
     runtime.add_to_process(
         r#""capabilities": {"bounding": ["CAP_MKNOD"], "effective": ["CAP_MKNOD"],
@@ -91,10 +92,14 @@ fn mount_options_are_carried_out() {
         tmpfs("nodev", r#""nodev""#),
         tmpfs("ro", r#""ro", "noatime", "relatime""#),
         tmpfs("copy", r#""tmpcopyup""#),
+        tmpfs("nolinks", r#""nosymfollow""#),
     ];
     runtime.replace("\"uid\": 0", "\"uid\": 4");
     runtime.add_mount(&mounts.join(", "));
-    assert_eq!(runtime.printed(), "noexec\nfull\n750 4 5\nnodev\nro\nold\nnew\n");
+    assert_eq!(
+        runtime.printed(),
+        "noexec\nfull\n750 4 5\nnodev\nro\nold\nnew\n/bin/busybox\nnolinks\n"
+    );
     // The directory itself is as it was.
     assert_eq!(fs::read(&file).unwrap(), b"old\n");
 }

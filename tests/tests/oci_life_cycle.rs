@@ -395,6 +395,10 @@ fn the_pid_is_in_the_containers_network_namespace() {
     // What is in it is inside the other container's sandbox.
     let refused = runtime.fails(&["create", "d"]);
     assert!(refused.contains("cannot share the network namespace"), "{refused}");
+    let other = path.replace(&format!("/proc/{number}/ns/net"), "/dev/null");
+    runtime.configure(FOREVER, &other, "");
+    let refused = runtime.fails(&["create", "d"]);
+    assert!(refused.contains("cannot enter the container's network namespace"), "{refused}");
     let mut holder = Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
     let own = namespace("self");
     let held = holder.id().to_string();

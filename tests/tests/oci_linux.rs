@@ -2,7 +2,11 @@
 //! docs/oci-conformance.md says which test shows what.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::{fs, os::unix::fs::chown, path::Path};
+use std::{
+    fs,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+};
 
 use integration_tests::bundle::Runtime;
 
@@ -171,19 +175,89 @@ fn what_cannot_be_given_is_refused() {
 #[test]
 fn resources_are_limits_of_the_sandbox_and_visible_inside() {
     let path = format!("/oci-linux-{}", std::process::id());
-    let directory = Path::new("/sys/fs/cgroup/pids").join(path.trim_start_matches('/'));
-    // Control groups of version 1 that this test may make.
-    if fs::create_dir(&directory).and_then(|()| fs::remove_dir(&directory)).is_err() {
+    let [memory, tasks] = [("memory", MEMORY_FILES), ("pids", ["pids.max"; 2])];
+    let (Some(memory), Some(tasks)) = (limit_file(memory, &path), limit_file(tasks, &path)) else {
+        // This test may make no control groups.
         return;
-    }
-    let members = format!(r#""cgroupsPath": "{path}", "resources": {{"pids": {{"limit": 40}}}}"#);
+    };
+    let members = format!(
+        r#""cgroupsPath": "{path}", "resources": {{"pids": {{"limit": 40}},
+            "memory": {{"limit": 134217728}}, "cpu": {{"quota": 150000, "period": 100000}}}}"#
+    );
     let runtime = linux("resources", "while :; do sleep 0.05; done", &members);
+    runtime.add_mount(r#"{"destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"]}"#);
     let pid = runtime.create("c");
+    runtime.ok(&["start", "c"]);
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
     assert!(groups.contains(&path), "{groups}");
+    let number = |file: &Path| fs::read_to_string(file).unwrap().trim().parse::<u64>().unwrap();
     // The sandbox has threads of its own besides the tasks inside.
-    let limit = fs::read_to_string(directory.join("pids.max")).unwrap();
-    assert!(limit.trim().parse::<u64>().is_ok_and(|limit| limit >= 40), "{limit}");
+    assert!(number(&tasks) >= 40);
+    assert_eq!(number(&memory), 128 << 20);
+    let inside = || {
+        let script = "cd /sys/fs/cgroup; cat pids.max memory.max cpu.max; grep -c processor /proc/cpuinfo; \
+            test $(cat pids.current) -lt 5 && head -n 1 cgroup.procs";
+        runtime.ok(&["exec", "c", "/bin/sh", "-c", script])
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from).min(2);
+    assert_eq!(inside(), format!("40\n134217728\n150000 100000\n{processors}\n1\n"));
+    runtime.ok(&[
+        "update",
+        "--pids-limit",
+        "-1",
+        "--memory",
+        "268435456",
+        "--memory-swap",
+        "-1",
+        "c",
+    ]);
+    assert_eq!(number(&memory), 256 << 20);
+    assert_eq!(fs::read_to_string(&tasks).unwrap(), "max\n");
+    assert_eq!(inside(), format!("max\n268435456\n150000 100000\n{processors}\n1\n"));
     runtime.ok(&["delete", "--force", "c"]);
+    assert!(!tasks.exists() && !memory.exists());
+}
+
+/// Where systemd manages control groups of version 2: `tests/kvm/control-groups` is such a host.
+#[test]
+fn systemd_makes_the_control_group() {
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    if !unified || !Path::new("/run/systemd/private").exists() {
+        return;
+    }
+    let name = format!("oci-{}", std::process::id());
+    let members = format!(
+        r#""cgroupsPath": "machine.slice:sandbox:{name}",
+            "resources": {{"memory": {{"limit": 134217728}}, "pids": {{"limit": 40}}}}"#
+    );
+    let runtime = linux("systemd", "sleep 1000", &members);
+    let pid_file = runtime.path("pid");
+    let arguments = ["--systemd-cgroup", "create", "--pid-file", pid_file.to_str().unwrap(), "c"];
+    let out = fs::File::create(runtime.path("out")).unwrap();
+    let said = out.try_clone().unwrap();
+    let status = runtime.command(&arguments).stdout(out).stderr(said).status().unwrap();
+    assert!(status.success(), "{}", runtime.output());
+    let pid = fs::read_to_string(pid_file).unwrap();
+    let scope = format!("machine.slice/sandbox-{name}.scope");
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    assert_eq!(groups, format!("0::/{scope}\n"));
+    let directory = Path::new("/sys/fs/cgroup").join(scope);
+    let limit = |file: &str| fs::read_to_string(directory.join(file)).unwrap();
+    assert_eq!(limit("memory.max"), "134217728\n");
+    runtime.ok(&["--systemd-cgroup", "update", "--memory", "67108864", "--pids-limit", "-1", "c"]);
+    assert_eq!(limit("memory.max") + &limit("pids.max"), "67108864\nmax\n");
+    runtime.ok(&["--systemd-cgroup", "delete", "--force", "c"]);
     assert!(!directory.exists());
+}
+
+/// What the limit of memory is called in versions 1 and 2 of control groups.
+const MEMORY_FILES: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
+
+/// The file of a limit in the control group `path` of the host, if this test may make one.
+fn limit_file((controller, [first, second]): (&str, [&str; 2]), path: &str) -> Option<PathBuf> {
+    let is_second = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let (top, file) = if is_second { ("", second) } else { (controller, first) };
+    let group = Path::new("/sys/fs/cgroup").join(top).join(path.trim_start_matches('/'));
+    fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)).ok()?;
+    Some(group.join(file))
 }

@@ -24,6 +24,8 @@ impl Pod {
         annotate(&runtime, r#""io.kubernetes.cri.container-type": "sandbox""#);
         let pid = runtime.create("pod");
         runtime.ok(&["start", "pod"]);
+        // The next container's output goes to the same file.
+        runtime.eventually("its output", |runtime| runtime.output().contains("ready"));
         Self { runtime, pid }
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Table, is_installed, median};
+use super::{Contender, Table, median};
 use crate::{WorkDirectory, sandbox_binary};
 
 /// Measurements of each kind; the median counts.
@@ -21,12 +21,13 @@ struct Runtime {
     command: Vec<String>,
 }
 
-/// Milliseconds of `run` and `exec` of /bin/true, compared with the first runtime that is installed.
+/// Milliseconds of `run` and `exec` of /bin/true, for all `contenders` that are runtimes, compared with
+/// the first.
 ///
 /// # Panics
 /// If a runtime fails.
-pub fn life_cycle(platforms: &[&'static str]) -> Table {
-    let runtimes = runtimes(platforms);
+pub fn life_cycle(contenders: &[Contender]) -> Table {
+    let runtimes = runtimes(contenders);
     let figures = measure(&runtimes);
     let columns = runtimes.into_iter().map(|runtime| runtime.name).collect();
     let row = |name: &str, index: usize| {
@@ -72,16 +73,21 @@ pub fn docker_start() -> Option<Table> {
     })
 }
 
-fn runtimes(platforms: &[&str]) -> Vec<Runtime> {
-    let others = ["crun", "runc"].into_iter().filter(|name| is_installed(name));
+/// Those among `contenders`, crun first, because it is the one to beat.
+fn runtimes(contenders: &[Contender]) -> Vec<Runtime> {
+    let can_run = |name: &&'static str| contenders.contains(&Contender::Runtime(name));
+    let others = ["crun", "runc"].into_iter().filter(can_run);
     let others =
         others.map(|name| Runtime { name: name.to_owned(), command: vec![name.to_owned()] });
-    let own = platforms.iter().map(|platform| Runtime {
-        name: format!("sandbox-vmm, {platform}"),
-        command: vec![
-            sandbox_binary().to_string_lossy().into_owned(),
-            format!("--platform={platform}"),
-        ],
+    let own = contenders.iter().filter_map(|contender| match contender {
+        Contender::Sandbox(platform) => Some(Runtime {
+            name: format!("sandbox-vmm, {platform}"),
+            command: vec![
+                sandbox_binary().to_string_lossy().into_owned(),
+                format!("--platform={platform}"),
+            ],
+        }),
+        _ => None,
     });
     others.chain(own).collect()
 }
