@@ -1,9 +1,12 @@
 //! What the platform is made of: memory, device windows, doorbells.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use guest_abi::device::QueueId;
 use rustix::fs::{MemfdFlags, SealFlags};
+use sentry::memory::PhysicalMemory;
+
+use crate::sys;
 
 /// Parts of a sandbox that its creator hands to the platform.
 #[derive(Debug)]
@@ -72,4 +75,14 @@ pub fn create_sandbox_memory(size: u64) -> std::io::Result<OwnedFd> {
     rustix::fs::ftruncate(&file, size)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(file)
+}
+
+/// Makes a memfd of `size` bytes that is shared with stubs, and maps it. It is sparse.
+pub(crate) fn stub_memory(name: &str, size: u64) -> Result<(OwnedFd, PhysicalMemory), Error> {
+    let file =
+        rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(Error::host("memfd_create"))?;
+    rustix::fs::ftruncate(&file, size).map_err(Error::host("ftruncate"))?;
+    let length = usize::try_from(size).unwrap_or(usize::MAX);
+    let region = sys::map_region(file.as_fd(), 0, length).map_err(Error::host("mmap"))?;
+    Ok((file, PhysicalMemory::new(region, [])))
 }

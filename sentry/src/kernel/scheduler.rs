@@ -109,7 +109,7 @@ impl Scheduler {
         let Some(runnable) = own.ready.lock().pop_front() else {
             return false;
         };
-        runnable.state.store(state::RUNNING, Ordering::Release);
+        runnable.state.swap(state::RUNNING, Ordering::AcqRel);
         let finished = runnable.poll();
         own.load.fetch_sub(1, Ordering::Relaxed);
         if finished {
@@ -273,12 +273,14 @@ impl Wake for Runnable {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let next = |current| match current {
-            state::WAITING => Some(state::QUEUED),
-            state::RUNNING => Some(state::RUNNING_WOKEN),
-            _ => None,
+            state::WAITING => state::QUEUED,
+            state::RUNNING => state::RUNNING_WOKEN,
+            other => other,
         };
-        let woken = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
-        if woken == Ok(state::WAITING)
+        // Written though nothing changes: who polls it next must see what the waker did before this.
+        let old =
+            self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| Some(next(old)));
+        if old == Ok(state::WAITING)
             && let Some(scheduler) = self.scheduler.upgrade()
         {
             scheduler.enqueue(self.clone());

@@ -2,11 +2,14 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, MemfdFlags};
+use rustix::fs::FallocateFlags;
 use sentry::memory::{PAGE_SIZE, PhysicalMemory};
 
 use super::{Area, gate};
-use crate::{config::Error, stub::MAX_PROCESSES, sys};
+use crate::{
+    config::{Error, stub_memory},
+    stub::MAX_PROCESSES,
+};
 
 /// Pages of a block: the gate, the areas, and copies of patched pages.
 const BLOCK_PAGES: u64 = 32;
@@ -28,12 +31,8 @@ impl CallPages {
     /// Makes the memory.
     pub fn new() -> Result<Self, Error> {
         let size = u64::from(MAX_PROCESSES) * BLOCK_BYTES;
-        let file = rustix::fs::memfd_create("stub-calls", MemfdFlags::CLOEXEC)
-            .map_err(Error::host("memfd_create"))?;
-        rustix::fs::ftruncate(&file, size).map_err(Error::host("ftruncate"))?;
-        let length = usize::try_from(size).unwrap_or(usize::MAX);
-        let region = sys::map_region(file.as_fd(), 0, length).map_err(Error::host("mmap"))?;
-        Ok(Self { file, memory: PhysicalMemory::new(region, []) })
+        let (file, memory) = stub_memory("stub-calls", size)?;
+        Ok(Self { file, memory })
     }
 
     /// The memory as a file, for stubs to map.

@@ -5,14 +5,16 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rustix::fs::MemfdFlags;
 use sentry::{
     errno::{Errno, Result},
     memory::{PAGE_SIZE, PhysicalMemory},
 };
 
 use super::{CALLS_DESCRIPTOR, COMMAND_DESCRIPTOR, COMMAND_PAGE, MEMORY_DESCRIPTOR};
-use crate::{config::Error, sys};
+use crate::{
+    config::{Error, stub_memory},
+    sys,
+};
 
 /// Most stub processes one sandbox can have; what bounds the command memory (sparse, 256 MiB).
 pub const MAX_PROCESSES: u32 = 65_536;
@@ -125,12 +127,8 @@ struct FreePages {
 impl CommandPages {
     /// Makes the memory; no page is in use.
     pub fn new() -> Result<Self, Error> {
-        let size = MAX_PROCESSES as usize * PAGE_SIZE;
-        let file = rustix::fs::memfd_create("stub-commands", MemfdFlags::CLOEXEC)
-            .map_err(Error::host("memfd_create"))?;
-        rustix::fs::ftruncate(&file, size as u64).map_err(Error::host("ftruncate"))?;
-        let region = sys::map_region(file.as_fd(), 0, size).map_err(Error::host("mmap"))?;
-        let memory = PhysicalMemory::new(region, []);
+        let size = u64::from(MAX_PROCESSES) * PAGE_SIZE as u64;
+        let (file, memory) = stub_memory("stub-commands", size)?;
         Ok(Self { file, memory, free: Mutex::default() })
     }
 

@@ -17,7 +17,7 @@ pub struct Stop<'a> {
     pub host: &'a HostRegisters,
     /// What user code was to go on with when it was resumed.
     pub before: Registers,
-    pub area: &'a Link,
+    pub link: &'a Link,
 }
 
 impl Stop<'_> {
@@ -48,7 +48,7 @@ impl Stop<'_> {
         registers: &mut Registers,
         process: &StubProcess,
     ) -> (Trap, bool) {
-        let (area, memory) = (self.area.area, self.area.memory());
+        let (area, memory) = (self.link.area, self.link.memory());
         let is_answered = || area.is_answered(memory);
         let slot = match place {
             Place::Slot(_) => self.host.rip,
@@ -93,7 +93,7 @@ impl Stop<'_> {
 }
 
 /// The system call `number` of `site`, as SYSCALL leaves the registers.
-fn call(site: Site, number: u64, registers: &mut Registers) -> Trap {
+pub fn call(site: Site, number: u64, registers: &mut Registers) -> Trap {
     (registers.rax, registers.original_rax) = (number, number);
     (registers.rip, registers.rcx, registers.r11) = (site.after(), site.after(), registers.rflags);
     Trap::Syscall

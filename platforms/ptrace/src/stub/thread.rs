@@ -306,18 +306,11 @@ impl StubThread {
         let link = self.link.as_ref()?;
         let Handed { slot, registers: handed } = link.area.handed(link.memory());
         let site = process.copies(|copies| copies.site_of_slot_at(slot))?;
-        let number = u64::from(site.number);
-        *registers = Registers {
-            rax: number,
-            original_rax: number,
-            rip: site.after(),
-            rcx: site.after(),
-            r11: handed.rflags,
-            ..handed
-        };
+        *registers = handed;
+        let trap = gate::call(site, u64::from(site.number), registers);
         self.handed = Some(*registers);
         self.pace.handed();
-        Some(Trap::Syscall)
+        Some(trap)
     }
 
     /// What the stop that `report` tells of means. `registers` are what user code was to go on with
@@ -342,7 +335,7 @@ impl StubThread {
         if registers.gs_base == link.area.address() {
             registers.gs_base = 0;
         }
-        let stop = gate::Stop { tid, report, host, before, area: link };
+        let stop = gate::Stop { tid, report, host, before, link };
         let (trap, by_slot) = stop.trap(registers, process);
         self.pace.stopped(by_slot);
         Ok(trap)
