@@ -44,14 +44,17 @@ pub fn sandbox_binary() -> PathBuf {
 
 /// A command that runs `program` with its arguments in the sandbox.
 pub fn sandboxed(program: &[&str]) -> Command {
-    let platform = env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
     let mut command = Command::new(sandbox_binary());
-    command.arg(format!("--platform={platform}"));
-    if let Ok(executors) = env::var(EXECUTORS_VARIABLE) {
-        command.arg(format!("--executors={executors}"));
-    }
-    command.args(["do", "--"]).args(program);
+    command.args(chosen_flags()).args(["do", "--"]).args(program);
     command
+}
+
+/// The flags for the platform and the number of executors that the environment chooses.
+pub fn chosen_flags() -> Vec<String> {
+    let platform = env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
+    let executors = env::var(EXECUTORS_VARIABLE).ok();
+    let flag = |executors| format!("--executors={executors}");
+    [format!("--platform={platform}")].into_iter().chain(executors.map(flag)).collect()
 }
 
 /// A command that runs `program` with its arguments natively.

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{WorkDirectory, describe, sandbox_binary};
+use integration_tests::{WorkDirectory, chosen_flags, describe, sandbox_binary};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The binary under a path of its own, by which the processes of one sandbox can be told.
@@ -32,7 +32,7 @@ impl Binary {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(arguments).stdin(Stdio::null());
+        command.args(chosen_flags()).args(arguments).stdin(Stdio::null());
         command
     }
 
@@ -205,11 +205,12 @@ fn a_killed_sandbox_leaves_nothing() {
 #[test]
 fn output_larger_than_a_pipe_is_complete_and_a_closed_reader_ends_the_writer() {
     let output = run(&["do", "--", "/bin/sh", "-c", "head -c 3000000 /dev/zero | tr '\\0' x"]);
-    assert_eq!(output.stdout.len(), 3_000_000);
+    assert_eq!(output.stdout.len(), 3_000_000, "{}", describe(&output));
     assert!(output.stdout.iter().all(|&byte| byte == b'x'));
 
     let binary = sandbox_binary();
-    let script = format!("{} do -- /usr/bin/yes | head -n 1", binary.display());
+    let flags = chosen_flags().join(" ");
+    let script = format!("{} {flags} do -- /usr/bin/yes | head -n 1", binary.display());
     let output = Command::new("timeout").args(["60", "/bin/sh", "-c", &script]).output().unwrap();
     assert_eq!(output.stdout, b"y\n", "{}", describe(&output));
     assert!(output.status.success());
