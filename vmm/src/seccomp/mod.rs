@@ -116,6 +116,21 @@ mod tests {
         }
     }
 
+    /// A channel of the standard library calls sched_yield(2) if the thread at its other end was preempted
+    /// in the middle of sending: with one processor that happens.
+    #[test]
+    fn threads_that_share_channels_may_yield() {
+        /// BPF_JMP | BPF_JEQ | BPF_K
+        const JUMP_IF_EQUAL: u16 = 0x15;
+        let threads = Filter::ALL.iter().filter(|filter| **filter != Filter::StandIn);
+        for filter in threads {
+            let yields = |it: &sock_filter| {
+                it.code == JUMP_IF_EQUAL && i64::from(it.k) == libc::SYS_sched_yield
+            };
+            assert!(filter.program().iter().any(yields), "{}", filter.name());
+        }
+    }
+
     #[test]
     fn a_confined_thread_does_what_is_listed() {
         let thread = std::thread::spawn(|| Filter::EventLoop.install());
