@@ -58,7 +58,7 @@ impl HostStream {
         Self::of_own(own_description(descriptor, direction)?, direction)
     }
 
-    /// The stream behind `descriptor`, a result of [`own_description`] in whatever process.
+    /// The stream behind `descriptor`, one of [`own_descriptions`], made in whatever process.
     ///
     /// # Errors
     /// Those of fstat(2).
@@ -125,7 +125,7 @@ impl AsRawFd for HostStream {
     }
 }
 
-/// [`own_description`] of each of a process's standard streams, for somebody in a jail.
+/// A description of their own for each of a process's standard streams, for somebody in a jail.
 ///
 /// # Errors
 /// Those of fstat(2) and dup(2).

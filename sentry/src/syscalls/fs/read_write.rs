@@ -48,7 +48,7 @@ pub async fn read(
     read_into(current, &open, None, buffers, Blocking::of(&open)).await
 }
 
-/// [`write`] where it takes no waiting: to a pipe that has room.
+/// [`write()`] where it takes no waiting: to a pipe that has room.
 pub fn try_write(
     current: &mut Current,
     descriptor: FileDescriptor,
