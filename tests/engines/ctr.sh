@@ -18,6 +18,11 @@ run_logged() {
     client task delete "$id"
     client container delete "$id" && cat "$work/log"
 }
+# The same for a further process in a container.
+exec_logged() {
+    local id=$1; shift
+    client task exec --log-uri "file://$work/$id" --exec-id "$id" "$@" && cat "$work/$id"
+}
 flags=()
 # Starts a container that runs until it is told to end, calls a function with its id, removes it.
 with_container() {
@@ -106,8 +111,8 @@ terminal() {
 }
 exec_status_and_output() { with_container exec_checks; }
 exec_checks() {
-    is "$(client task exec --exec-id one "$1" echo hello)" hello &&
-        is "$(client task exec --exec-id three --user 5 --cwd /tmp "$1" sh -c 'id -u; pwd' | tr '\n' ' ')" '5 /tmp ' &&
+    is "$(exec_logged one "$1" echo hello)" hello &&
+        is "$(exec_logged three --user 5 --cwd /tmp "$1" sh -c 'id -u; pwd' | tr '\n' ' ')" '5 /tmp ' &&
         { client task exec --exec-id two "$1" sh -c 'exit 7'; is $? 7; }
 }
 kill_ends_it() { with_container kill_checks; }
@@ -117,7 +122,7 @@ kill_stops() { client task kill -s TERM "$1"; has_status "$1" STOPPED; }
 pause_and_resume() { with_container pause_checks; }
 pause_checks() {
     client task pause "$1" && has_status "$1" PAUSED && client task resume "$1" && has_status "$1" RUNNING &&
-        is "$(client task exec --exec-id one "$1" echo on)" on
+        is "$(exec_logged one "$1" echo on)" on
 }
 processes_are_listed() { with_container process_checks; }
 process_checks() { contains "$(client task ps "$1")" "$(client task list | awk -v id="$1" '$1 == id { print $2 }')"; }
