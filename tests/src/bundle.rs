@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{PLATFORM_VARIABLE, WorkDirectory, describe, sandbox_binary};
+use crate::{WorkDirectory, chosen_platform, describe, sandbox_binary};
 
 /// Programs of busybox in a bundle's root.
 const APPLETS: &[&str] = &[
@@ -102,7 +102,7 @@ impl Runtime {
 
     /// A command of the runtime, in the bundle.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let platform = std::env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
+        let platform = chosen_platform();
         let mut command = Command::new(sandbox_binary());
         command
             .arg(format!("--platform={platform}"))

@@ -26,7 +26,7 @@ pub mod bundle;
 pub mod pseudo_terminal;
 
 /// Environment variable that chooses the platform under test; `ptrace` if unset.
-pub const PLATFORM_VARIABLE: &str = "SANDBOX_TEST_PLATFORM";
+const PLATFORM_VARIABLE: &str = "SANDBOX_TEST_PLATFORM";
 
 /// Environment variable with the number of executors; the sandbox's own choice if unset.
 const EXECUTORS_VARIABLE: &str = "SANDBOX_TEST_EXECUTORS";
@@ -49,9 +49,14 @@ pub fn sandboxed(program: &[&str]) -> Command {
     command
 }
 
+/// The platform under test, which the environment chooses.
+pub fn chosen_platform() -> String {
+    env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into())
+}
+
 /// The flags for the platform and the number of executors that the environment chooses.
 pub fn chosen_flags() -> Vec<String> {
-    let platform = env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
+    let platform = chosen_platform();
     let executors = env::var(EXECUTORS_VARIABLE).ok();
     let flag = |executors| format!("--executors={executors}");
     [format!("--platform={platform}")].into_iter().chain(executors.map(flag)).collect()

@@ -16,7 +16,7 @@ use std::{
 };
 
 use integration_tests::{
-    PLATFORM_VARIABLE, WorkDirectory, bundle::Runtime, pseudo_terminal::Session, sandbox_binary,
+    WorkDirectory, bundle::Runtime, chosen_platform, pseudo_terminal::Session, sandbox_binary,
 };
 
 /// Tells the sandbox which rule to leave out: NAME:INDEX.
@@ -62,7 +62,7 @@ const EXCEPTIONS: [(&str, &str); 28] = [
 ];
 
 fn sandbox(without: &str, arguments: &[&str]) -> Command {
-    let platform = std::env::var(PLATFORM_VARIABLE).unwrap_or_else(|_| "ptrace".into());
+    let platform = chosen_platform();
     let mut command = Command::new("timeout");
     command.args(["--foreground", "20"]).arg(sandbox_binary());
     command.arg(format!("--platform={platform}")).args(arguments).env(WITHOUT, without);
@@ -249,7 +249,7 @@ fn rules(path: &Path) -> (String, Vec<String>) {
 
 /// Whether the platform under test has such threads.
 fn applies(filter: &str) -> bool {
-    let kvm = std::env::var(PLATFORM_VARIABLE).is_ok_and(|platform| platform == "kvm");
+    let kvm = chosen_platform() == "kvm";
     match filter {
         "sandbox-executor-kvm" => kvm,
         "sandbox-executor-ptrace" | "sandbox-keeper" => !kvm,
