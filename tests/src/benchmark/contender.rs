@@ -55,21 +55,8 @@ impl Contender {
         }
     }
 
-    /// The best of `rounds` runs for each operation, in nanoseconds.
-    pub fn operations(&self, rounds: usize) -> Vec<(String, u64)> {
-        let mut best: Vec<(String, u64)> = Vec::new();
-        for _ in 0..rounds {
-            for (name, nanoseconds) in self.run_operations() {
-                match best.iter_mut().find(|(known, _)| *known == name) {
-                    Some((_, least)) => *least = nanoseconds.min(*least),
-                    None => best.push((name, nanoseconds)),
-                }
-            }
-        }
-        best
-    }
-
-    fn run_operations(&self) -> Vec<(String, u64)> {
+    /// Times the operations in a process of its own: their names, and nanoseconds.
+    pub fn operations(&self) -> Vec<(String, u64)> {
         let program = sandbox_binary().with_file_name("microbenchmarks");
         let output = self.with_command(&[&program.to_string_lossy()], |command| {
             command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()
@@ -117,6 +104,26 @@ impl Contender {
             }
         }
     }
+}
+
+/// Names of the operations, and of each contender the best time in nanoseconds. The contenders take
+/// turns, each with a new process: where its pages lie makes a difference, and a host's speed drifts.
+pub fn operation_times(contenders: &[Contender], turns: usize) -> Vec<(String, Vec<Option<u64>>)> {
+    let mut best: Vec<(String, Vec<Option<u64>>)> = Vec::new();
+    for _ in 0..turns {
+        for (index, contender) in contenders.iter().enumerate() {
+            for (name, nanoseconds) in contender.operations() {
+                let known = best.iter().position(|(other, _)| *other == name);
+                let row = known.unwrap_or_else(|| {
+                    best.push((name, vec![None; contenders.len()]));
+                    best.len() - 1
+                });
+                let least = &mut best[row].1[index];
+                *least = Some(least.unwrap_or(u64::MAX).min(nanoseconds));
+            }
+        }
+    }
+    best
 }
 
 /// Median start time of each contender, in milliseconds, taken in turn.

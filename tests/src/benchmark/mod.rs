@@ -8,7 +8,7 @@ pub mod phases;
 mod report;
 mod sysemu;
 
-pub use contender::{Contender, start_times};
+pub use contender::{Contender, operation_times, start_times};
 pub use exits::exits_per_operation;
 pub use idle_memory::{idle_program_bytes, idle_sandbox_bytes};
 pub use life_cycle::{docker_start, hide_unified_hierarchy, life_cycle};

@@ -14,7 +14,7 @@ use std::{env, fs, io, path::Path};
 
 use integration_tests::benchmark::{
     Contender, Report, Table, docker_start, exits_per_operation, hide_unified_hierarchy,
-    idle_program_bytes, idle_sandbox_bytes, life_cycle, phases, start_times,
+    idle_program_bytes, idle_sandbox_bytes, life_cycle, operation_times, phases, start_times,
     sysemu_stop_nanoseconds,
 };
 
@@ -76,23 +76,19 @@ fn names(contenders: &[Contender]) -> Vec<String> {
 }
 
 fn operations(contenders: &[Contender]) -> Table {
-    let figures: Vec<_> =
-        contenders.iter().map(|contender| contender.operations(times(3, 1))).collect();
-    let figure_of = |own: &Vec<(String, u64)>, name: &str| {
-        own.iter().find(|(other, _)| other == name).map(|(_, nanoseconds)| *nanoseconds as f64)
+    let figures = |own: Vec<Option<u64>>| {
+        own.into_iter().map(|time| time.map(|nanoseconds| nanoseconds as f64)).collect()
     };
-    let rows = figures[0]
-        .iter()
-        .map(|(name, _)| (name.clone(), figures.iter().map(|own| figure_of(own, name)).collect()))
-        .collect();
+    let times = operation_times(contenders, 3).into_iter();
     Table {
         title: "Operations".into(),
-        note: "Nanoseconds an operation, the best of several rounds, and the ratio to native."
+        note: "Nanoseconds an operation, the best of several rounds in three processes, and the ratio to \
+               native."
             .into(),
         columns: names(contenders),
         unit: "ns",
         decimals: 0,
-        rows,
+        rows: times.map(|(name, own)| (name, figures(own))).collect(),
         has_ratios: true,
     }
 }
@@ -225,7 +221,7 @@ fn exits() -> Table {
         title: "VM exits".into(),
         note: "Exits an operation on one vCPU, without those of the host's own interrupts: all; \
                memory that the host provided; interrupts, here of the timer of time slices, which is set \
-               at most every 4 ms while another task waits for the vCPU; the rest, which is the \
+               at most every 10 ms while another task waits for the vCPU; the rest, which is the \
                operation's."
             .into(),
         columns: ["all", "memory", "interrupts", "operation"].map(str::to_owned).to_vec(),
@@ -237,7 +233,7 @@ fn exits() -> Table {
 }
 
 fn print_instructions() {
-    for (name, instructions) in Contender::Sandbox("kvm").operations(1) {
+    for (name, instructions) in Contender::Sandbox("kvm").operations() {
         println!("{name} {instructions}");
     }
 }
