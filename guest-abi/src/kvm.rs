@@ -18,8 +18,8 @@ pub const IMAGE_LOAD_ADDRESS: u64 = 0x20_0000;
 pub const IMAGE_VIRTUAL_OFFSET: u64 = 0xffff_ffff_8000_0000;
 /// Virtual address of physical address 0 in the direct map of all memory and device windows.
 pub const DIRECT_MAP_BASE: u64 = 0xffff_8000_0000_0000;
-/// Virtual address of the first vCPU's stack area.
-pub const STACKS_BASE: u64 = 0xffff_ff00_0000_0000;
+/// Virtual address of the first vCPU's stack area: in the image's GiB, whose tables serve both.
+pub const STACKS_BASE: u64 = 0xffff_ffff_a000_0000;
 /// Distance between two stack areas; the lowest page of each is not mapped.
 pub const STACK_STRIDE: u64 = 0x2_0000;
 /// Most vCPUs of a sandbox.

@@ -198,4 +198,27 @@ mod tests {
         assert_eq!(headers().len(), 3);
         assert!(headers().iter().all(|header| header.p_flags & both != both));
     }
+
+    /// Whether `name` has the parts of `pattern`, which stars separate, one after the other.
+    fn matches<'a>(pattern: &str, name: &'a str) -> bool {
+        let after = |rest: &'a str, part: &str| Some(rest.split_once(part)?.1);
+        pattern.split('*').try_fold(name, after).is_some()
+    }
+
+    #[test]
+    fn what_the_link_script_gathers_is_there() {
+        let script = include_str!("../../kvm-guest/link.ld");
+        let sections =
+            script.split([' ', '(', ')', '\n']).filter_map(|word| word.strip_prefix(".text."));
+        let patterns: Vec<_> = sections.filter(|pattern| *pattern != "*").collect();
+        assert!(patterns.len() > 20, "{patterns:?}");
+        let file = ElfBytes::<LittleEndian>::minimal_parse(IMAGE).unwrap();
+        let (symbols, names) = file.symbol_table().unwrap().unwrap();
+        let names: Vec<_> =
+            symbols.iter().flat_map(|symbol| names.get(symbol.st_name as usize)).collect();
+        for pattern in patterns {
+            let is_there = names.iter().any(|name| matches(pattern, name));
+            assert!(is_there, "no function is named like {pattern}: update link.ld");
+        }
+    }
 }

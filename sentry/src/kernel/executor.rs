@@ -11,6 +11,7 @@ use crate::platform::ExecutorId;
 const RUNNABLES_PER_POLL: u32 = 8;
 
 /// Runs `executor` until the kernel halts. Called once by each of the platform's threads.
+#[inline(never)] // Far from the start-up code of its one caller: this loop is hot.
 pub fn run_executor(kernel: &Arc<Kernel>, executor: ExecutorId) {
     let mut ran = 0_u32;
     while !kernel.is_halted() {

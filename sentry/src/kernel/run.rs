@@ -4,7 +4,7 @@ use alloc::{boxed::Box, sync::Arc};
 use core::{future::Future, pin::pin, sync::atomic::Ordering};
 
 use super::{
-    Activity, Current, Kernel, Task, executor, exit,
+    Activity, BoxFuture, Current, Kernel, Task, executor, exit,
     signal::{FaultRecord, Signal, SignalInfo, code},
     yield_now,
 };
@@ -15,8 +15,9 @@ use crate::{
     syscalls,
 };
 
-/// How long a task runs on while others of its executor wait, in nanoseconds.
-const TIME_SLICE: u64 = 4_000_000;
+/// How long a task runs on while others of its executor wait, in nanoseconds. Each time costs several VM
+/// exits: the timer is set, fires, and its interrupt is injected and ended.
+const TIME_SLICE: u64 = 10_000_000;
 
 /// The future of a task.
 pub(super) async fn run(current: Current) {
@@ -27,12 +28,12 @@ pub(super) async fn run(current: Current) {
 async fn live(mut current: Current) {
     while current.ending.is_none() {
         if current.task.has_deliverable_signal() {
-            current.deliver_signals().await;
+            seldom(current.deliver_signals()).await;
             continue;
         }
         match current.run_user() {
             Trap::Syscall if current.kernel.boot_info().strace => {
-                Box::pin(current.serve_traced_call()).await;
+                seldom(current.serve_traced_call()).await;
             }
             Trap::Syscall => {
                 if !current.try_serve_call() {
@@ -46,7 +47,13 @@ async fn live(mut current: Current) {
             Trap::Lost => current.process().kill(),
         }
     }
-    exit::exit(current).await;
+    seldom(exit::exit(current)).await;
+}
+
+/// `future` on the heap. The future and the code of who awaits it, which run often, stay small.
+#[inline(never)]
+fn seldom<'a>(future: impl Future<Output = ()> + Send + 'a) -> BoxFuture<'a, ()> {
+    Box::pin(future)
 }
 
 /// Counts the time in which `future` is polled as `task`'s.

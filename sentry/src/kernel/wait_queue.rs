@@ -68,8 +68,8 @@ struct Waiter {
 }
 
 enum Target {
-    /// One shot: removed when woken.
-    Waker(Waker),
+    /// One shot: taken and removed when woken.
+    Waker(Option<Waker>),
     /// Told each time.
     Observer(Weak<dyn Observer>),
 }
@@ -87,13 +87,13 @@ impl WaitQueue {
         let always = PollEvents::ERROR | PollEvents::HANG_UP;
         let mut wakers: SmallVec<[Waker; 4]> = SmallVec::new();
         let mut observers: SmallVec<[Arc<dyn Observer>; 4]> = SmallVec::new();
-        self.waiters.lock().retain(|waiter| {
+        self.waiters.lock().retain_mut(|waiter| {
             if !events.intersects(waiter.interest | always) {
                 return true;
             }
-            match &waiter.target {
+            match &mut waiter.target {
                 Target::Waker(waker) => {
-                    wakers.push(waker.clone());
+                    wakers.extend(waker.take());
                     false
                 }
                 Target::Observer(observer) => {
@@ -125,7 +125,7 @@ impl WaitQueue {
 
     /// Adds a one-shot waker; for futures that wait on several queues at once (poll, select).
     pub fn add_waker(&self, interest: PollEvents, waker: Waker) -> WaiterId {
-        self.add(interest, Target::Waker(waker))
+        self.add(interest, Target::Waker(Some(waker)))
     }
 
     /// Removes a waiter; does nothing if it is gone.
@@ -182,7 +182,7 @@ impl<T, F: FnMut() -> Option<T>> Future for WaitUntil<'_, F> {
         if let Some(old) = self.registered.take() {
             self.queue.remove(old);
         }
-        let id = self.queue.add(self.interest, Target::Waker(context.waker().clone()));
+        let id = self.queue.add(self.interest, Target::Waker(Some(context.waker().clone())));
         self.registered = Some(id);
         // The event may have come between the first look and the registration.
         (self.condition)().map_or(Poll::Pending, Poll::Ready)

@@ -40,7 +40,19 @@ impl Current {
         blocking: Blocking,
         mut attempt: impl FnMut() -> TryResult<T> + Send,
     ) -> Result<T> {
-        let mut outcome = attempt();
+        let outcome = attempt();
+        self.retry_after(outcome, file, interest, blocking, attempt).await
+    }
+
+    /// The same when an attempt has come to `outcome`.
+    async fn retry_after<T: Send>(
+        &self,
+        mut outcome: TryResult<T>,
+        file: &dyn File,
+        interest: PollEvents,
+        blocking: Blocking,
+        mut attempt: impl FnMut() -> TryResult<T> + Send,
+    ) -> Result<T> {
         loop {
             match outcome {
                 Ok(value) => return Ok(value),
@@ -61,7 +73,7 @@ impl Current {
         }
     }
 
-    /// Waits until `attempt`, which has just said [`TryError::WouldBlock`], says something else.
+    /// Waits until `attempt`, which may just have said [`TryError::WouldBlock`], says something else.
     async fn await_ready<T: Send>(
         &self,
         file: &dyn File,
@@ -74,7 +86,12 @@ impl Current {
             Blocking::Forever => None,
             Blocking::Until(deadline) => Some(deadline),
         };
-        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
+        let Some(queue) = file.wait_queue() else {
+            return match attempt() {
+                Err(TryError::WouldBlock) => Err(Errno::EAGAIN),
+                outcome => Ok(outcome),
+            };
+        };
         let settled = queue.wait_again(interest, || match attempt() {
             Err(TryError::WouldBlock) => None,
             outcome => Some(outcome),
@@ -98,12 +115,16 @@ impl Current {
         blocking: Blocking,
     ) -> Result<usize> {
         open.file.admit(self, false)?;
-        let seekable = open.file.is_seekable();
+        let seekable = open.is_seekable();
         let mut total = 0_usize;
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));
-            let attempt = || try_read(open, at, seekable, destination);
-            match self.retry(&*open.file, PollEvents::IN, blocking, attempt).await {
+            let mut attempt = || try_read(open, at, seekable, destination);
+            // A stream that may wait has been looked at (`read_at_once`): next is its waiter.
+            let waits = !seekable && blocking == Blocking::Forever;
+            let outcome = if waits { Err(TryError::WouldBlock) } else { attempt() };
+            let (file, interest) = (&*open.file, PollEvents::IN);
+            match self.retry_after(outcome, file, interest, blocking, attempt).await {
                 Ok(count) => {
                     total += count;
                     if count == 0 || !seekable || destination.remaining() == 0 {
@@ -274,7 +295,7 @@ fn try_write(open: &OpenFile, offset: Option<u64>, source: &mut dyn Source) -> T
         let at = if append { WritePosition::End } else { WritePosition::At(offset) };
         return open.file.try_write(at, source);
     }
-    if !open.file.is_seekable() {
+    if !open.is_seekable() {
         return open.file.try_write(WritePosition::At(0), source);
     }
     let mut position = open.offset().lock();

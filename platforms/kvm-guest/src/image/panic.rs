@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use guest_abi::kvm::{IMAGE_VIRTUAL_OFFSET, STACKS_BASE};
+use guest_abi::kvm::{MAX_VCPUS, STACKS_BASE, stack_top};
 
 use super::ports;
 
@@ -35,7 +35,7 @@ fn frame_pointer() -> u64 {
 /// Logs return addresses, following saved frame pointers while they stay on a stack.
 pub fn backtrace(mut frame: u64) {
     for _ in 0..MAX_FRAMES {
-        if !(STACKS_BASE..IMAGE_VIRTUAL_OFFSET).contains(&frame) || !frame.is_multiple_of(8) {
+        if !(STACKS_BASE..stack_top(MAX_VCPUS)).contains(&frame) || !frame.is_multiple_of(8) {
             return;
         }
         // SAFETY: a frame pointer on a mapped stack; the word above it is the return address.
