@@ -5,6 +5,7 @@
 //! root is ours; the upper half is the platform's and never touched.
 
 mod entry;
+mod recent_leaf;
 
 pub use entry::Entry;
 
@@ -16,6 +17,7 @@ use core::{
 
 use smallvec::SmallVec;
 
+use self::recent_leaf::RecentLeaf;
 use crate::{
     errno::Result,
     memory::{Frame, FrameAllocator, FrameRef, PAGE_SIZE},
@@ -32,8 +34,7 @@ pub const LEAF_SPAN: u64 = span(1);
 pub struct PageTable {
     frames: Arc<FrameAllocator>,
     root: Frame,
-    /// The leaf table used last, and which [`span`] it maps; spares walks.
-    recent_leaf: Option<(u64, u64)>,
+    recent_leaf: RecentLeaf,
     counts: Counts,
 }
 
@@ -82,7 +83,12 @@ impl PageTable {
     /// ENOMEM.
     pub fn new(frames: &Arc<FrameAllocator>) -> Result<Self> {
         let root = frames.allocate_one()?.into_frame();
-        Ok(Self { frames: frames.clone(), root, recent_leaf: None, counts: Counts::default() })
+        Ok(Self {
+            frames: frames.clone(),
+            root,
+            recent_leaf: RecentLeaf::default(),
+            counts: Counts::default(),
+        })
     }
 
     /// The frame of the root table (CR3).
@@ -119,11 +125,15 @@ impl PageTable {
             let slot = ram.atomic_u64(entry_address(table, level, address));
             Entry::from_raw(slot.map_or(0, |slot| slot.load(Ordering::Acquire)))
         };
+        if let Some(leaf) = self.recent_leaf.find(address) {
+            return load(leaf, 0);
+        }
         let mut table = self.root.address();
         for level in (1..=ROOT_LEVEL).rev() {
             let Some(next) = load(table, level).table_address() else { return Entry::default() };
             table = next;
         }
+        self.recent_leaf.note(address, table);
         load(table, 0)
     }
 
@@ -193,7 +203,7 @@ impl PageTable {
         let mut detached = SmallVec::new();
         let whole = range.start.next_multiple_of(LEAF_SPAN)..range.end / LEAF_SPAN * LEAF_SPAN;
         self.detach_below(self.root.address(), ROOT_LEVEL, whole, &mut detached);
-        self.recent_leaf = None;
+        self.recent_leaf = RecentLeaf::default();
         self.counts.tables -= detached.len() as u64;
         detached
     }
@@ -233,17 +243,14 @@ impl PageTable {
 
     /// Physical address of the leaf table for `address`, which is made if missing.
     fn leaf(&mut self, address: u64) -> Result<u64> {
-        let key = address / span(1);
-        if let Some((recent, table)) = self.recent_leaf
-            && recent == key
-        {
-            return Ok(table);
+        if let Some(leaf) = self.recent_leaf.find(address) {
+            return Ok(leaf);
         }
         let mut table = self.root.address();
         for level in (1..=ROOT_LEVEL).rev() {
             table = self.descend(entry_address(table, level, address))?;
         }
-        self.recent_leaf = Some((key, table));
+        self.recent_leaf.note(address, table);
         Ok(table)
     }
 

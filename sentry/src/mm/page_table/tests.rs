@@ -41,6 +41,21 @@ fn out_of_memory_is_an_error_and_leaks_nothing() {
     assert_eq!(frames.free_frames(), 3);
 }
 
+#[test]
+fn a_leaf_table_that_was_taken_out_is_not_used_again() {
+    let (frames, mut table) = table(16);
+    let page = frames.allocate_one().unwrap().into_frame();
+    table.set(LEAF_SPAN, Entry::new(page, Protection::READ, true)).unwrap();
+    assert_eq!(table.get(LEAF_SPAN).frame(), Some(page));
+    drop(table.take(LEAF_SPAN));
+    let detached = table.detach_tables(0..2 * LEAF_SPAN);
+    // Somebody else's now, who writes what he likes.
+    let stale = frames.memory().atomic_u64(detached[0].address()).unwrap();
+    stale.store(Entry::new(page, Protection::READ, true).raw(), Ordering::Relaxed);
+    assert_eq!((detached.len(), table.get(LEAF_SPAN)), (1, Entry::default()));
+    stale.store(0, Ordering::Relaxed);
+}
+
 /// Addresses that share tables on every level, and some that do not.
 fn address() -> impl Strategy<Value = u64> {
     let index = prop_oneof![0..2_u64, 510..512_u64];
