@@ -120,7 +120,8 @@ impl Current {
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));
             let mut attempt = || try_read(open, at, seekable, destination);
-            // A stream that may wait has been looked at (`read_at_once`): next is its waiter.
+            // read(2) has looked at a stream in vain (`read_at_once`), so the waiter comes first; others
+            // who read streams pay for one that they may not need.
             let waits = !seekable && blocking == Blocking::Forever;
             let outcome = if waits { Err(TryError::WouldBlock) } else { attempt() };
             let (file, interest) = (&*open.file, PollEvents::IN);
