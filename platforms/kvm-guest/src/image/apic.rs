@@ -1,12 +1,14 @@
 //! The local APIC in x2APIC mode, by MSRs (Intel SDM volume 3, 11.12).
 
 use core::{
+    arch::x86_64::__cpuid,
     mem::offset_of,
     sync::atomic::{AtomicU64, Ordering},
 };
 
 use guest_abi::kvm::{
-    DIRECT_MAP_BASE, SPURIOUS_VECTOR, TIMER_VECTOR, VcpuCounts, WAKE_VECTOR, vcpu_counts_address,
+    DIRECT_MAP_BASE, IMAGE_VIRTUAL_OFFSET, SPURIOUS_VECTOR, TIMER_VECTOR, VcpuCounts, WAKE_VECTOR,
+    vcpu_counts_address,
 };
 use x86_64::registers::model_specific::Msr;
 
@@ -22,6 +24,14 @@ const INTERRUPT_COMMAND: u32 = 0x830;
 const TIMER: u32 = 0x832;
 const TIMER_TSC_DEADLINE: u64 = 2 << 17;
 const TSC_DEADLINE: u32 = 0x6e0;
+const END_OF_INTERRUPT_BY_MEMORY: u32 = 0x4b56_4d04;
+const ENABLED: u64 = 1 << 0;
+
+/// KVM's features in CPUID (Linux, Documentation/virt/kvm/x86/cpuid.rst), and KVM_FEATURE_PV_EOI.
+const KVM_FEATURES: u32 = 0x4000_0001;
+const FEATURE_END_OF_INTERRUPT_BY_MEMORY: u32 = 1 << 6;
+/// Bit of [`per_cpu::PerCpu::end_of_interrupt`]: to clear it ends the interrupt.
+const CLEARING_ENDS: u32 = 1 << 0;
 
 /// Adds one to the count at `offset` of this vCPU's [`VcpuCounts`].
 fn count(offset: usize) {
@@ -43,10 +53,19 @@ pub fn initialise() {
     write(APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
     write(SPURIOUS, SPURIOUS_ENABLE | u64::from(SPURIOUS_VECTOR));
     write(TIMER, TIMER_TSC_DEADLINE | u64::from(TIMER_VECTOR));
+    if __cpuid(KVM_FEATURES).eax & FEATURE_END_OF_INTERRUPT_BY_MEMORY != 0 {
+        let word = &raw const per_cpu::current().end_of_interrupt;
+        write(END_OF_INTERRUPT_BY_MEMORY, word as u64 - IMAGE_VIRTUAL_OFFSET | ENABLED);
+    }
 }
 
-/// Acknowledges the interrupt in service.
+/// Acknowledges the interrupt in service: without an exit if the host has said in memory that this will
+/// do, because nothing else waits for it (Documentation/virt/kvm/x86/msr.rst, MSR_KVM_PV_EOI_EN).
 pub fn end_of_interrupt() {
+    let word = &per_cpu::current().end_of_interrupt;
+    if word.fetch_and(!CLEARING_ENDS, Ordering::Relaxed) & CLEARING_ENDS != 0 {
+        return;
+    }
     count(offset_of!(VcpuCounts, interrupts_ended));
     write(END_OF_INTERRUPT, 0);
 }

@@ -4,7 +4,7 @@ use core::{
     arch::asm,
     cell::UnsafeCell,
     mem::{MaybeUninit, offset_of},
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
 };
 
 use guest_abi::kvm::MAX_VCPUS;
@@ -31,8 +31,6 @@ pub struct PerCpu {
     pub has_fsgsbase: u64,
     /// Index of the vCPU.
     pub index: u16,
-    /// Descriptor tables; the processor refers to them.
-    pub descriptors: Descriptors,
     /// Only this vCPU touches these.
     pub own: UnsafeCell<Own>,
     /// A sticky interrupt request (`Platform::interrupt`).
@@ -43,6 +41,11 @@ pub struct PerCpu {
     pub flush_pending: AtomicBool,
     /// Physical address of the page table that CR3 names.
     pub loaded_root: AtomicU64,
+    /// What the host says of the interrupt in service (see [`super::apic`]).
+    pub end_of_interrupt: AtomicU32,
+    /// Descriptor tables; the processor refers to them. Last, because they are large and what precedes
+    /// them is used on every call.
+    pub descriptors: Descriptors,
 }
 
 /// What a vCPU does, so that others know whether it takes an interrupt to be noticed by it.
@@ -111,7 +114,6 @@ const EMPTY: PerCpu = PerCpu {
     trap_error: 0,
     has_fsgsbase: 0,
     index: 0,
-    descriptors: Descriptors::EMPTY,
     own: UnsafeCell::new(Own {
         extended_owner: None,
         timer_deadline: u64::MAX,
@@ -121,6 +123,8 @@ const EMPTY: PerCpu = PerCpu {
     mode: AtomicU8::new(Mode::Sentry as u8),
     flush_pending: AtomicBool::new(false),
     loaded_root: AtomicU64::new(0),
+    end_of_interrupt: AtomicU32::new(0),
+    descriptors: Descriptors::EMPTY,
 };
 
 /// Not initialised in the image, so that it takes no room in the file.
