@@ -40,19 +40,7 @@ impl Current {
         blocking: Blocking,
         mut attempt: impl FnMut() -> TryResult<T> + Send,
     ) -> Result<T> {
-        let outcome = attempt();
-        self.retry_after(outcome, file, interest, blocking, attempt).await
-    }
-
-    /// The same when an attempt has come to `outcome`.
-    async fn retry_after<T: Send>(
-        &self,
-        mut outcome: TryResult<T>,
-        file: &dyn File,
-        interest: PollEvents,
-        blocking: Blocking,
-        mut attempt: impl FnMut() -> TryResult<T> + Send,
-    ) -> Result<T> {
+        let mut outcome = attempt();
         loop {
             match outcome {
                 Ok(value) => return Ok(value),
@@ -73,7 +61,7 @@ impl Current {
         }
     }
 
-    /// Waits until `attempt`, which may just have said [`TryError::WouldBlock`], says something else.
+    /// Waits until `attempt`, which said [`TryError::WouldBlock`], says something else.
     async fn await_ready<T: Send>(
         &self,
         file: &dyn File,
@@ -86,12 +74,7 @@ impl Current {
             Blocking::Forever => None,
             Blocking::Until(deadline) => Some(deadline),
         };
-        let Some(queue) = file.wait_queue() else {
-            return match attempt() {
-                Err(TryError::WouldBlock) => Err(Errno::EAGAIN),
-                outcome => Ok(outcome),
-            };
-        };
+        let queue = file.wait_queue().ok_or(Errno::EAGAIN)?;
         let settled = queue.wait_again(interest, || match attempt() {
             Err(TryError::WouldBlock) => None,
             outcome => Some(outcome),
@@ -119,13 +102,8 @@ impl Current {
         let mut total = 0_usize;
         loop {
             let at = offset.map(|offset| offset.saturating_add(total as u64));
-            let mut attempt = || try_read(open, at, seekable, destination);
-            // read(2) has looked at a stream in vain (`read_at_once`), so the waiter comes first; others
-            // who read streams pay for one that they may not need.
-            let waits = !seekable && blocking == Blocking::Forever;
-            let outcome = if waits { Err(TryError::WouldBlock) } else { attempt() };
-            let (file, interest) = (&*open.file, PollEvents::IN);
-            match self.retry_after(outcome, file, interest, blocking, attempt).await {
+            let attempt = || try_read(open, at, seekable, destination);
+            match self.retry(&*open.file, PollEvents::IN, blocking, attempt).await {
                 Ok(count) => {
                     total += count;
                     if count == 0 || !seekable || destination.remaining() == 0 {
