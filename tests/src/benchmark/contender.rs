@@ -56,7 +56,7 @@ impl Contender {
     }
 
     /// Times the operations in a process of its own: their names, and nanoseconds.
-    pub fn operations(&self) -> Vec<(String, u64)> {
+    pub fn operations(&self) -> Vec<(String, f64)> {
         let program = sandbox_binary().with_file_name("microbenchmarks");
         let output = self.with_command(&[&program.to_string_lossy()], |command| {
             command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()
@@ -106,24 +106,25 @@ impl Contender {
     }
 }
 
-/// Names of the operations, and of each contender the best time in nanoseconds. The contenders take
-/// turns, each with a new process: where its pages lie makes a difference, and a host's speed drifts.
-pub fn operation_times(contenders: &[Contender], turns: usize) -> Vec<(String, Vec<Option<u64>>)> {
-    let mut best: Vec<(String, Vec<Option<u64>>)> = Vec::new();
+/// Names of the operations, and of each contender the median of `turns` processes in nanoseconds. The
+/// contenders take turns, each with a new process: where its pages lie makes a difference, so the best
+/// of them would be luck, and a host's speed drifts.
+pub fn operation_times(contenders: &[Contender], turns: usize) -> Vec<(String, Vec<Option<f64>>)> {
+    let mut taken: Vec<(String, Vec<Vec<f64>>)> = Vec::new();
     for _ in 0..turns {
         for (index, contender) in contenders.iter().enumerate() {
             for (name, nanoseconds) in contender.operations() {
-                let known = best.iter().position(|(other, _)| *other == name);
+                let known = taken.iter().position(|(other, _)| *other == name);
                 let row = known.unwrap_or_else(|| {
-                    best.push((name, vec![None; contenders.len()]));
-                    best.len() - 1
+                    taken.push((name, vec![Vec::new(); contenders.len()]));
+                    taken.len() - 1
                 });
-                let least = &mut best[row].1[index];
-                *least = Some(least.unwrap_or(u64::MAX).min(nanoseconds));
+                taken[row].1[index].push(nanoseconds);
             }
         }
     }
-    best
+    let middle = |times: Vec<f64>| (!times.is_empty()).then(|| median(times));
+    taken.into_iter().map(|(name, times)| (name, times.into_iter().map(middle).collect())).collect()
 }
 
 /// Median start time of each contender, in milliseconds, taken in turn.

@@ -76,19 +76,16 @@ fn names(contenders: &[Contender]) -> Vec<String> {
 }
 
 fn operations(contenders: &[Contender]) -> Table {
-    let figures = |own: Vec<Option<u64>>| {
-        own.into_iter().map(|time| time.map(|nanoseconds| nanoseconds as f64)).collect()
-    };
-    let times = operation_times(contenders, 3).into_iter();
     Table {
         title: "Operations".into(),
-        note: "Nanoseconds an operation, the best of several rounds in three processes, and the ratio to \
-               native."
-            .into(),
+        note:
+            "Nanoseconds an operation, the best of several rounds in a process, the median of five \
+               processes, and the ratio to native."
+                .into(),
         columns: names(contenders),
         unit: "ns",
         decimals: 0,
-        rows: times.map(|(name, own)| (name, figures(own))).collect(),
+        rows: operation_times(contenders, 5),
         has_ratios: true,
     }
 }
