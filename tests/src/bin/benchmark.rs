@@ -38,6 +38,7 @@ fn main() -> io::Result<()> {
         }
     }
     if let Some(directory) = directory.as_deref().map(Path::new) {
+        fs::create_dir_all(directory)?;
         fs::write(directory.join("benchmark.md"), report.markdown())?;
         fs::write(directory.join("benchmark.html"), report.html())?;
     }
