@@ -16,8 +16,8 @@ use sentry::{
     errno::Result,
     memory::{Frame, PAGE_SIZE, PhysicalMemory},
     platform::{
-        AddressSpaceId, ClockParameters, Exception, ExecutorId, Platform, Protection, Trap,
-        UserContext,
+        AddressSpaceId, ClockParameters, Exception, ExecutorId, FaultAround, Platform, Protection,
+        Trap, UserContext,
     },
 };
 
@@ -235,8 +235,9 @@ impl Platform for PtracePlatform {
         USER_ADDRESS_LIMIT
     }
 
-    fn fault_around_pages(&self) -> usize {
-        16
+    /// A fault costs as much as copying some twenty pages.
+    fn fault_around(&self) -> FaultAround {
+        FaultAround { zeros: 16, file: 512, copies: 8 }
     }
 
     fn create_address_space(&self, _root: Frame) -> Result<AddressSpaceId> {

@@ -127,11 +127,24 @@ impl Spaces {
         if process.recycle() {
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
             if spare.len() < MOST_SPARE {
-                spare.push(process);
+                spare.push(process.clone());
+                drop(spare);
+                if !process.is_settled() {
+                    self.empty_early(process);
+                }
                 return None;
             }
         }
         Some(process)
+    }
+
+    /// Has the keeper unmap what is in `process`, unless its next user comes first. The keeper waits
+    /// for no lock in this.
+    fn empty_early(&self, process: Arc<StubProcess>) {
+        self.keeper.post(move || {
+            let leader = Tracee(process.leader());
+            process.settle(&mut |count| leader.bring().run_batch(count));
+        });
     }
 
     /// Ends a process for good.
@@ -199,4 +212,34 @@ fn extended_state_format(template: Tid) -> Result<ExtendedStateFormat, Error> {
     let features = area.iter().skip(XCR0_OFFSET).take(8).rev();
     let features = features.fold(0, |word, byte| word << 8 | u64::from(*byte));
     Ok(ExtendedStateFormat { size, features })
+}
+
+#[cfg(test)]
+mod tests {
+    use sentry::platform::Protection;
+
+    use super::*;
+    use crate::create_sandbox_memory;
+
+    #[test]
+    fn the_keeper_empties_a_process_before_its_next_user() {
+        let memory = create_sandbox_memory(1 << 20).unwrap();
+        let spaces = Spaces::new(&memory, [].into(), &[], None).unwrap();
+        let first = spaces.create().unwrap();
+        let process = spaces.get(first).unwrap();
+        let leader = process.leader();
+        process.map(1 << 20..2 << 20, 0, Protection::READ, &mut |_| BatchEnd::Lost);
+        assert!(spaces.remove(first).is_none());
+        // Jobs are done in order.
+        spaces.keeper().call(|| ()).unwrap();
+        let process = spaces.get(spaces.create().unwrap()).unwrap();
+        assert_eq!(process.leader(), leader);
+        let mut batches = 0;
+        let mut run = |_| {
+            batches += 1;
+            BatchEnd::Lost
+        };
+        assert_eq!(process.enter(&mut run), Ok(()));
+        assert_eq!(batches, 0);
+    }
 }

@@ -81,9 +81,13 @@ impl Scheduler {
     /// Makes a runnable on the least loaded executor. It does not run before [`Self::start`], so
     /// that its future may be given a reference to it.
     pub fn create(self: &Arc<Self>) -> Arc<Runnable> {
+        self.create_on(self.least_loaded())
+    }
+
+    fn create_on(self: &Arc<Self>, executor: ExecutorId) -> Arc<Runnable> {
         Arc::new(Runnable {
             scheduler: Arc::downgrade(self),
-            home: AtomicU16::new(self.least_loaded().0),
+            home: AtomicU16::new(executor.0),
             state: AtomicU8::new(state::WAITING),
             future: SpinMutex::new(None),
         })
@@ -99,6 +103,11 @@ impl Scheduler {
     pub fn spawn(self: &Arc<Self>, future: BoxFuture<'static, ()>) {
         let runnable = self.create();
         self.start(&runnable, future);
+    }
+
+    /// The same on `executor`, however loaded that is.
+    pub fn spawn_on(self: &Arc<Self>, executor: ExecutorId, future: BoxFuture<'static, ()>) {
+        self.start(&self.create_on(executor), future);
     }
 
     /// Polls one queued runnable of `executor`; false if there is none.

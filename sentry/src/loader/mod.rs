@@ -9,7 +9,7 @@ mod vdso;
 
 use alloc::{sync::Arc, vec, vec::Vec};
 
-use elf::{HEADER_SIZE, Header, Image, PROGRAM_HEADER_SIZE};
+use elf::{HEADER_SIZE, Header, Image, PROGRAM_HEADER_SIZE, Segment};
 use script::{LOOKAHEAD, Script};
 use stack::{Contents, key};
 
@@ -18,7 +18,7 @@ use crate::{
     kernel::{Credentials, Kernel, signal::minimum_stack_size},
     memory::PAGE_SIZE,
     mm::{MapRequest, MapSource, Mm, UserAddress, VmaFlags},
-    platform::Protection,
+    platform::{Access, Protection},
     vfs::{OpenFile, Path, WalkContext},
 };
 
@@ -75,6 +75,22 @@ struct Mapped {
     image: Image,
 }
 
+impl Mapped {
+    /// Maps what is cached of code and constants around where the program begins with them, so that it
+    /// need not fault for it. What is not cached is left to faults.
+    fn map_early(&self, mm: &Mm) {
+        let constant = |segment: &&Segment| !segment.protection.contains(Protection::WRITE);
+        for segment in self.image.segments.iter().filter(constant) {
+            let start = segment.address.wrapping_add(self.bias);
+            let holds_entry =
+                (start..start.saturating_add(segment.memory_size)).contains(&self.entry);
+            let (address, access) =
+                if holds_entry { (self.entry, Access::Execute) } else { (start, Access::Read) };
+            let _ = mm.try_fault(address, Some(access));
+        }
+    }
+}
+
 /// Loads `program` on behalf of who `context` says.
 ///
 /// # Errors
@@ -111,9 +127,16 @@ pub async fn load(
     map_stack(&mm, &stack, main.image.executable_stack).await?;
     let heap = map::page_up(main.image.end().saturating_add(main.bias));
     mm.set_heap_start(heap + (kernel.random.below(HEAP_RANDOM) & !(PAGE - 1)));
+    let entry = interpreter.as_ref().map_or(main.entry, |image| image.entry);
+    [Some(&main), interpreter.as_ref()]
+        .into_iter()
+        .flatten()
+        .for_each(|image| image.map_early(&mm));
+    // All programs read it, to find its functions. If this fails, so will the fault.
+    let _ = mm.try_fault(vdso, Some(Access::Read));
     Ok(Loaded {
         mm,
-        entry: interpreter.map_or(main.entry, |image| image.entry),
+        entry,
         stack_pointer: stack.address,
         file: program.file,
         credentials,

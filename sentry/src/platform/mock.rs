@@ -5,14 +5,17 @@
 
 use core::{
     ptr::NonNull,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use std::{boxed::Box, collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
 use guest_abi::device::QueueId;
 use spin::mutex::SpinMutex;
 
-use super::{AddressSpaceId, ClockParameters, ExecutorId, Platform, Protection, Trap, UserContext};
+use super::{
+    AddressSpaceId, ClockParameters, ExecutorId, FaultAround, Platform, Protection, Trap,
+    UserContext,
+};
 use crate::{
     errno::Result,
     memory::{Frame, PAGE_SIZE, PhysicalMemory, Region},
@@ -43,7 +46,7 @@ pub type UserCode = Box<dyn FnMut(AddressSpaceId, &mut UserContext) -> Trap + Se
 /// The mock.
 pub struct MockPlatform {
     memory: PhysicalMemory,
-    fault_around_pages: AtomicUsize,
+    fault_around: SpinMutex<FaultAround>,
     next_space: AtomicU64,
     now: AtomicU64,
     interrupted: AtomicBool,
@@ -65,7 +68,7 @@ impl MockPlatform {
     pub fn with_windows(pages: usize, windows: impl IntoIterator<Item = Region>) -> Arc<Self> {
         Arc::new(Self {
             memory: PhysicalMemory::new(heap_region(0, pages), windows),
-            fault_around_pages: AtomicUsize::new(1),
+            fault_around: SpinMutex::new(FaultAround { zeros: 1, file: 1, copies: 1 }),
             next_space: AtomicU64::new(1),
             now: AtomicU64::new(0),
             interrupted: AtomicBool::new(false),
@@ -75,9 +78,9 @@ impl MockPlatform {
         })
     }
 
-    /// Sets [`Platform::fault_around_pages`]; 1 at first.
-    pub fn set_fault_around_pages(&self, pages: usize) {
-        self.fault_around_pages.store(pages, Ordering::Relaxed);
+    /// Sets [`Platform::fault_around`]; one page of each at first.
+    pub fn set_fault_around(&self, pages: FaultAround) {
+        *self.fault_around.lock() = pages;
     }
 
     /// Sets what [`Platform::run_user`] does. Without it, it returns [`Trap::Interrupted`].
@@ -129,8 +132,8 @@ impl Platform for MockPlatform {
         0x7fff_ffff_f000
     }
 
-    fn fault_around_pages(&self) -> usize {
-        self.fault_around_pages.load(Ordering::Relaxed)
+    fn fault_around(&self) -> FaultAround {
+        *self.fault_around.lock()
     }
 
     fn create_address_space(&self, _root: Frame) -> Result<AddressSpaceId> {

@@ -31,6 +31,11 @@ pub const USER_ADDRESS_START: u64 = 0x8_0000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExecutorId(pub u16);
 
+impl ExecutorId {
+    /// The one that a device interrupts, if it is idle: who serves the host there need not wake another.
+    pub const OF_DEVICES: Self = Self(0);
+}
+
 /// Names an address space known to the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AddressSpaceId(pub u64);
@@ -67,6 +72,18 @@ pub struct ClockParameters {
     pub shift: u32,
 }
 
+/// Pages worth bringing in at once around a fault, each a power of two: many where a fault is expensive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultAround {
+    /// Zeroed pages. Memory that is touched in sequence is brought in in larger runs.
+    pub zeros: usize,
+    /// Pages of a file. Only those that are cached are mapped, so they cost no memory, and a program's
+    /// code is touched here and there.
+    pub file: usize,
+    /// Private copies of a file's pages, which do cost memory.
+    pub copies: usize,
+}
+
 /// The machine below the sentry. At most 25 methods.
 pub trait Platform: Send + Sync {
     /// Sandbox memory and device windows.
@@ -79,9 +96,8 @@ pub trait Platform: Send + Sync {
     /// platform's own.
     fn user_address_limit(&self) -> u64;
 
-    /// Number of pages worth mapping at once around a fault; a power of two. Large where a fault
-    /// or a mapping is expensive. Memory that is touched in sequence is mapped in larger runs.
-    fn fault_around_pages(&self) -> usize;
+    /// How much is worth bringing in at once around a fault.
+    fn fault_around(&self) -> FaultAround;
 
     /// Makes an empty address space whose page table has its root in `root`.
     ///

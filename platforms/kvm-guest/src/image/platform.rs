@@ -8,8 +8,8 @@ use sentry::{
     errno::{Errno, Result},
     memory::{Frame, PhysicalMemory},
     platform::{
-        AddressSpaceId, ClockParameters, Exception, ExecutorId, Platform, Protection, Trap,
-        UserContext,
+        AddressSpaceId, ClockParameters, Exception, ExecutorId, FaultAround, Platform, Protection,
+        Trap, UserContext,
     },
 };
 
@@ -48,8 +48,8 @@ impl Platform for KvmPlatform {
         kvm::USER_ADDRESS_LIMIT
     }
 
-    fn fault_around_pages(&self) -> usize {
-        16
+    fn fault_around(&self) -> FaultAround {
+        FaultAround { zeros: 16, file: 64, copies: 1 }
     }
 
     /// The space's name is the physical address of its root, which gets the sentry's half.

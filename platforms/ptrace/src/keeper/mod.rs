@@ -4,7 +4,7 @@
 //! always a stopped thread to change the mappings of a process with, whatever its executors do;
 //! waiting for an executor could deadlock, since it may wait for a lock of the sentry.
 //!
-//! The keeper takes no lock but that of its queue, so others may wait for it with locks held. Its
+//! The keeper waits for no lock but that of its queue, so others may wait for it with locks held. Its
 //! second office is to end time slices.
 
 mod stubs;

@@ -112,6 +112,8 @@ fn host(protection: Protection) -> i32 {
 pub struct PendingChanges {
     queue: VecDeque<Change>,
     mapped: Intervals,
+    /// Something has been mapped for this address space.
+    is_used: bool,
     /// What is shown as a patched copy; `None` if nothing ever is.
     copies: Option<Copies>,
 }
@@ -192,7 +194,9 @@ impl PendingChanges {
 
     /// Prepares for another address space.
     pub fn recycle(&mut self) {
-        self.reset();
+        if std::mem::take(&mut self.is_used) {
+            self.reset();
+        }
         if let Some(copies) = &mut self.copies {
             copies.recycle();
         }
@@ -254,6 +258,7 @@ impl PendingChanges {
     }
 
     fn push(&mut self, change: Change) {
+        self.is_used = true;
         if self.queue.back_mut().is_some_and(|last| last.merge(&change)) {
             return;
         }

@@ -182,6 +182,19 @@ impl StubProcess {
         self.retired.load(Ordering::Relaxed)
     }
 
+    /// Whether the host has made all changes.
+    pub fn is_settled(&self) -> bool {
+        self.state().pending.is_empty()
+    }
+
+    /// Makes all changes now, if nobody is at it: what the next to enter would wait for.
+    pub fn settle(&self, run: RunBatch<'_>) {
+        if let Ok(mut state) = self.state.try_lock() {
+            // Whoever enters learns of a refusal.
+            let _ = self.flush(&mut state, run);
+        }
+    }
+
     fn flush_if_running(&self, state: &mut State, run: RunBatch<'_>) {
         if state.running > 0 {
             // Whoever runs next learns of a refusal: the process is lost, or the access faults.

@@ -17,8 +17,8 @@ use crate::{
     errno::{Errno, Result},
     memory::{Frame, PhysicalMemory, Region},
     platform::{
-        AddressSpaceId, ClockParameters, ExecutorId, Platform, PlatformRef, Protection, Trap,
-        UserContext,
+        AddressSpaceId, ClockParameters, ExecutorId, FaultAround, Platform, PlatformRef,
+        Protection, Trap, UserContext,
     },
 };
 
@@ -114,8 +114,8 @@ impl Platform for TestPlatform {
         1 << 47
     }
 
-    fn fault_around_pages(&self) -> usize {
-        1
+    fn fault_around(&self) -> FaultAround {
+        FaultAround { zeros: 1, file: 1, copies: 1 }
     }
 
     fn create_address_space(&self, _root: Frame) -> Result<AddressSpaceId> {

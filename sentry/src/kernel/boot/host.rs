@@ -14,6 +14,7 @@ use crate::{
         Container, Kernel, Process,
         signal::{Signal, SignalInfo, code},
     },
+    platform::ExecutorId,
     tty::{Terminal, WindowSize},
 };
 
@@ -21,7 +22,8 @@ use crate::{
 pub fn listen(kernel: &Arc<Kernel>, control: &Arc<Control>) {
     let (serving, reports) = (kernel.clone(), control.clone());
     let handle = move |message| serve(&serving, &reports, message);
-    kernel.scheduler.spawn(Box::pin(control.clone().dispatch(handle)));
+    let dispatch = control.clone().dispatch(handle);
+    kernel.scheduler.spawn_on(ExecutorId::OF_DEVICES, Box::pin(dispatch));
 }
 
 fn serve(kernel: &Arc<Kernel>, control: &Arc<Control>, message: HostMessage) {

@@ -14,6 +14,7 @@ use crate::{
     drivers::{Console, ConsoleLines, Control},
     errno::Errno,
     kernel::{Driver, Kernel, PollEvents, Process, WaitStatus, run},
+    platform::ExecutorId,
     tty::Terminal,
 };
 
@@ -90,7 +91,7 @@ pub(super) fn start(kernel: &Arc<Kernel>, control: &Arc<Control>, order: Order) 
         let outcome = live(&kernel_of_task, &control, order).await;
         report_last(&control, number, outcome).await;
     };
-    kernel.scheduler.spawn(Box::pin(life));
+    kernel.scheduler.spawn_on(ExecutorId::OF_DEVICES, Box::pin(life));
 }
 
 /// The last that the host hears of a process.
@@ -187,6 +188,8 @@ async fn run_to_end(
     let executed = SentryMessage::Executed { number: order.number, pid: process.pid() };
     // Nothing can be done for a host that does not listen.
     let _ = control.send(&executed).await;
+    // This task is about to wait, so the new one need not wake another executor. Nor is it tied to this one.
+    new.current.task.runnable.set_executor(ExecutorId::OF_DEVICES);
     run::start(new.current);
     if container.has_ended() {
         // Too late: what ended with the first process did not see this one.

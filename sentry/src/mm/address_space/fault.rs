@@ -48,10 +48,6 @@ impl From<Errno> for TryFault {
 /// Bytes fetched around a fault in a file: what Linux reads around one (VM_READAHEAD_PAGES).
 const FETCH_LENGTH: u64 = 32 * PAGE;
 
-/// How many times as many pages of a file as of other memory are mapped around a fault: they are there
-/// already, so they cost no memory, and a program's code is touched here and there.
-const FILE_WINDOWS: usize = 4;
-
 /// A fault being served.
 struct Request<'a> {
     vma: &'a Vma,
@@ -101,7 +97,9 @@ impl Mm {
         if !vma.permits(access) {
             return Err(Fault::NotPermitted.into());
         }
-        let pages = self.platform.fault_around_pages() * windows_of(vma);
+        let around = self.platform.fault_around();
+        let is_file = matches!(vma.source, VmaSource::Cache { .. }) && !vma.is_shared_anonymous();
+        let pages = if is_file { around.file } else { around.zeros };
         let window = windows.choose(page, &vma.range, pages);
         let request = Request { vma, page, window, is_write: access == Access::Write };
         self.serve(table, &request, entry)
@@ -176,6 +174,7 @@ impl Mm {
         if is_write && vma.is_private() {
             self.set_copy(table, vma, page, frame.frame())?;
             self.bring_in_neighbours(table, vma, window);
+            self.copy_neighbours(table, vma, page);
             return Ok(());
         }
         let mut protection = clean_protection(vma);
@@ -223,7 +222,26 @@ impl Mm {
             self.take_over(table, vma, window);
             return Ok(());
         }
-        Ok(self.set_copy(table, vma, page, frame)?)
+        self.set_copy(table, vma, page, frame)?;
+        self.copy_neighbours(table, vma, page);
+        Ok(())
+    }
+
+    /// Copies also the file's pages that are mapped beside `page`, as far as the platform finds that
+    /// worthwhile and there is memory: who writes to one page of a file's data writes to the next.
+    fn copy_neighbours(&self, table: &mut PageTable, vma: &Vma, page: u64) {
+        let length = self.platform.fault_around().copies as u64 * PAGE;
+        let start = page & !(length - 1);
+        let window = start.max(vma.range.start)..(start + length).min(vma.range.end);
+        for address in window.step_by(PAGE_SIZE) {
+            let entry = table.get(address);
+            if let Some(frame) = entry.frame()
+                && !entry.is_private()
+                && self.set_copy(table, vma, address, frame).is_err()
+            {
+                return;
+            }
+        }
     }
 
     /// Makes the pages in `window` writable that nobody else refers to any more.
@@ -288,12 +306,6 @@ fn set_run(
         table.set(address + index * PAGE, entry(frame.into_frame()))?;
     }
     Ok(())
-}
-
-/// The size of a window in `vma`, in those that the platform asks for.
-fn windows_of(vma: &Vma) -> usize {
-    let is_file = matches!(vma.source, VmaSource::Cache { .. }) && !vma.is_shared_anonymous();
-    if is_file { FILE_WINDOWS } else { 1 }
 }
 
 /// What a fault of unknown kind was: the most that would explain it. Erring towards a write costs a

@@ -5,7 +5,7 @@ use crate::{
     memory::Frame,
     mm::{PageCache, UserAddress},
     platform::{
-        Access,
+        Access, FaultAround,
         mock::{Call, MockPlatform},
     },
 };
@@ -76,7 +76,7 @@ fn anonymous_memory_is_zero_and_keeps_what_is_written() {
 #[test]
 fn the_platform_hears_of_faults_in_runs_and_of_unmapping_before_frames_are_freed() {
     let rig = rig();
-    rig.platform.set_fault_around_pages(8);
+    rig.platform.set_fault_around(FaultAround { zeros: 8, file: 8, copies: 1 });
     let address = rig.mm.map(MapRequest::new(16 * PAGE, RW, MapSource::Anonymous).fixed(0x10_0000));
     let address = address.unwrap();
     rig.platform.take_calls();
@@ -136,7 +136,7 @@ fn shared_anonymous_memory_stays_shared_after_fork() {
 #[test]
 fn shared_anonymous_memory_is_brought_in_in_runs() {
     let rig = rig();
-    rig.platform.set_fault_around_pages(8);
+    rig.platform.set_fault_around(FaultAround { zeros: 8, file: 8, copies: 1 });
     let request = MapRequest::new(64 * PAGE, RW, MapSource::SharedAnonymous);
     let address = rig.mm.map(request).unwrap();
     rig.platform.take_calls();

@@ -12,7 +12,7 @@ use crate::{
     io::{Buffer, Bytes, TryError, TryResult},
     mm::{MapRequest, MapSource, Mm, UserAddress, VmaFlags},
     platform::{
-        Access, Protection,
+        Access, FaultAround, Protection,
         mock::{Call, MockPlatform},
     },
     vfs::{WritePosition, Written},
@@ -304,7 +304,7 @@ fn clean_unmapped_pages_give_way_under_pressure() {
 #[test]
 fn faults_take_little_of_what_is_cached() {
     let rig = backed(240);
-    rig.platform.set_fault_around_pages(16);
+    rig.platform.set_fault_around(FaultAround { zeros: 16, file: 64, copies: 1 });
     let mm = rig.mm();
     let request = |pages| MapRequest::new(pages * PAGE, RW, MapSource::Anonymous);
     let scattered = mm.map(request(200)).unwrap();
@@ -324,7 +324,7 @@ fn faults_take_little_of_what_is_cached() {
 #[test]
 fn a_first_touch_of_a_private_file_copies_the_page_and_maps_what_is_around_it() {
     let rig = backed(64);
-    rig.platform.set_fault_around_pages(2);
+    rig.platform.set_fault_around(FaultAround { zeros: 2, file: 8, copies: 1 });
     now(rig.cache.fetch(0, 64 * PAGE_SIZE)).unwrap();
     let mm = rig.mm();
     let source = MapSource::File { cache: rig.cache.clone(), offset: 0, file: None };
@@ -338,6 +338,35 @@ fn a_first_touch_of_a_private_file_copies_the_page_and_maps_what_is_around_it() 
     assert_eq!((mapped[0].0, pages), (address + 8 * PAGE, 8));
     mapped.retain(|(_, _, is_writable)| *is_writable);
     assert_eq!(mapped, [(address + 9 * PAGE, 1, true)]);
+}
+
+#[test]
+fn a_write_to_a_private_file_copies_what_is_beside_it_if_faults_are_expensive() {
+    let rig = backed(64);
+    rig.platform.set_fault_around(FaultAround { zeros: 1, file: 16, copies: 4 });
+    now(rig.cache.fetch(0, 64 * PAGE_SIZE)).unwrap();
+    let mm = rig.mm();
+    let source = MapSource::File { cache: rig.cache.clone(), offset: 0, file: None };
+    let address = mm.map(MapRequest::new(64 * PAGE, RW, source).fixed(0x10_0000)).unwrap();
+    now(mm.fault(address, Some(Access::Read))).unwrap();
+    rig.platform.take_calls();
+    let writable = || {
+        let calls = rig.platform.take_calls().into_iter();
+        let mut mapped: Vec<_> =
+            calls.filter(|call| matches!(call, Call::Map { .. })).map(mapping).collect();
+        mapped.retain(|(_, _, is_writable)| *is_writable);
+        mapped.iter().map(|(address, pages, _)| (*address, *pages)).collect::<Vec<_>>()
+    };
+    let pages_of = |runs: Vec<(u64, usize)>| -> usize { runs.iter().map(|(_, pages)| pages).sum() };
+    // Mapped before, and not.
+    now(mm.fault(address + 5 * PAGE, Some(Access::Write))).unwrap();
+    assert_eq!(pages_of(writable()), 4);
+    now(mm.fault(address + 33 * PAGE, Some(Access::Write))).unwrap();
+    assert_eq!(pages_of(writable()), 4);
+    assert_eq!(mm.statistics().resident_private, 8);
+    // What is written to a copy is not in the file.
+    mm.try_copy_out(UserAddress(address + 6 * PAGE), b"own").unwrap();
+    assert_ne!(rig.read(6 * PAGE, 3), Ok(b"own".to_vec()));
 }
 
 /// Where and how much the platform was told to map, and whether it may be written.
