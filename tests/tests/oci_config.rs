@@ -105,6 +105,22 @@ fn mount_options_are_carried_out() {
 }
 
 #[test]
+fn a_bind_shows_one_mount_and_rbind_those_below_it() {
+    let script = "test -d /one/pts && test ! -e /one/pts/ptmx && echo one; \
+        test -e /all/pts/ptmx && echo all";
+    let runtime = runtime("bind_or_rbind", script);
+    // Where programs run, the host has its pseudo-terminals mounted there.
+    let mount = |name: &str, option: &str| {
+        format!(
+            r#"{{"destination": "/{name}", "type": "bind", "source": "/dev",
+                "options": ["{option}", "ro"]}}"#
+        )
+    };
+    runtime.add_mount(&[mount("one", "bind"), mount("all", "rbind")].join(", "));
+    assert_eq!(runtime.printed(), "one\nall\n");
+}
+
+#[test]
 fn mounts_that_cannot_be_made_are_refused() {
     let refused = [
         (r#"{"destination": "x", "type": "tmpfs"}"#, "not absolute"),
@@ -169,7 +185,7 @@ fn capabilities_and_no_new_privileges_are_as_given() {
     let runtime = runtime("capabilities", "busybox grep -E '^(Cap|NoNew)' /proc/self/status");
     runtime.add_to_process(
         r#""noNewPrivileges": true, "capabilities": {
-            "bounding": ["CAP_CHOWN", "CAP_KILL"], "permitted": ["CAP_CHOWN", "CAP_KILL"],
+            "bounding": ["CAP_CHOWN", "CAP_KILL", "CAP_ODD"], "permitted": ["CAP_CHOWN", "CAP_KILL"],
             "effective": ["CAP_CHOWN", "CAP_KILL"], "inheritable": ["CAP_KILL"],
             "ambient": ["CAP_KILL"]},"#,
     );

@@ -10,6 +10,7 @@ use std::{
 };
 
 use guest_abi::{
+    container::CachePolicy,
     device::{DeviceDescriptor, DeviceKind},
     fuse::{EntryOut, GetattrIn, InHeader, Opcode, OpenIn, OpenOut, OutHeader, ReadIn},
     virtqueue::Descriptor,
@@ -17,6 +18,7 @@ use guest_abi::{
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use sandbox_vmm::{
     gofer::{GoferMount, GoferProcess, spawn_from},
+    sandbox::plan::Tree,
     virtqueue::Doorbell,
 };
 use vmm_sys_util::tempdir::TempDir;
@@ -24,6 +26,11 @@ use zerocopy::{FromBytes, IntoBytes};
 
 const WINDOW: u64 = 1 << 20;
 const REPLY_ROOM: u32 = 64 << 10;
+
+/// What of the host a gofer serves, with what is mounted in it.
+fn tree(path: &Path, read_only: bool) -> Tree {
+    Tree { path: path.to_owned(), read_only, submounts: true, cache: CachePolicy::Shared }
+}
 
 /// The driver's end of a gofer's device: one request at a time, by file I/O on the memfd.
 struct Client {
@@ -42,8 +49,7 @@ impl Client {
         ftruncate(&window, WINDOW).unwrap();
         let (kick, call) = (Doorbell::new().unwrap(), Doorbell::new().unwrap());
         let mount = GoferMount {
-            source: source.to_owned(),
-            read_only,
+            tree: tree(source, read_only),
             device: device.clone(),
             window: window.try_clone().unwrap(),
             kick: kick.clone(),
@@ -181,8 +187,7 @@ fn says_what_it_cannot_serve() {
     let device = DeviceDescriptor::layout(DeviceKind::FileSystem, 0, 16, WINDOW);
     let window = memfd_create("window", MemfdFlags::CLOEXEC).unwrap();
     let mount = |source: &str| GoferMount {
-        source: source.into(),
-        read_only: true,
+        tree: tree(Path::new(source), true),
         device: device.clone(),
         window: window.as_fd().try_clone_to_owned().unwrap(),
         kick: Doorbell::new().unwrap(),

@@ -22,6 +22,7 @@ use platform_ptrace::{Config, DeviceWindow, PtracePlatform, create_sandbox_memor
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use sandbox_vmm::{
     gofer::{GoferMount, spawn_from},
+    sandbox::plan,
     virtqueue::Doorbell,
 };
 use sentry::{
@@ -71,8 +72,7 @@ where
     })
     .unwrap();
     let mount = GoferMount {
-        source: source.to_owned(),
-        read_only,
+        tree: plan::Tree { path: source.to_owned(), read_only, submounts: true, cache: policy },
         device: device.clone(),
         window,
         kick,

@@ -1,10 +1,10 @@
 //! What config.json may ask for and this sandbox does not do.
 
-use super::Spec;
+use super::{Spec, capabilities};
 
-/// Names of the sections present in `spec` that have no effect here. Namespaces are not among
-/// them: a sandbox always has its own of each kind.
-pub fn sections(spec: &Spec) -> Vec<&'static str> {
+/// What `spec` names that has no effect here: sections, and capabilities that are none.
+/// Namespaces are not among them: a sandbox always has its own of each kind.
+pub fn names(spec: &Spec) -> Vec<String> {
     let linux = spec.linux.as_ref();
     let process = spec.process.as_ref();
     let present = [
@@ -16,5 +16,9 @@ pub fn sections(spec: &Spec) -> Vec<&'static str> {
         ),
         ("process.selinuxLabel", process.is_some_and(|process| process.selinux_label.is_some())),
     ];
-    present.into_iter().filter_map(|(name, is_present)| is_present.then_some(name)).collect()
+    let sections = present.into_iter().filter(|(_, is_present)| *is_present);
+    let capabilities = process.and_then(|process| process.capabilities.as_ref());
+    let unknown = capabilities.map(capabilities::unknown).unwrap_or_default();
+    let unknown = unknown.into_iter().map(|name| format!("{name:?} in process.capabilities"));
+    sections.map(|(name, _)| name.to_owned()).chain(unknown).collect()
 }

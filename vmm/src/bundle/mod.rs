@@ -18,6 +18,7 @@ mod spec;
 mod sysctl;
 mod unsupported;
 
+pub use capabilities::bit as capability_bit;
 pub use cri::PodRole;
 pub use mount_options::KNOWN_MOUNT_OPTIONS;
 pub use mounts::bind_source;
@@ -113,8 +114,8 @@ impl Bundle {
     }
 
     /// What config.json asks for that this sandbox does not do, for the log.
-    pub fn ignored(&self) -> Vec<&'static str> {
-        ignored::sections(&self.spec)
+    pub fn ignored(&self) -> Vec<String> {
+        ignored::names(&self.spec)
     }
 
     /// The plan to run it as the container `id`.

@@ -12,6 +12,8 @@ pub struct MountOptions {
     pub flags: u64,
     /// Whether the source is a host path (`bind` or `rbind`).
     pub bind: bool,
+    /// Whether what is mounted below the source is shown too (`rbind`).
+    pub submounts: bool,
     /// Options of a tmpfs. A size in percent, as tmpfs(5) allows, is refused: the sandbox's memory
     /// is not the host's.
     pub tmpfs: TmpfsSpec,
@@ -152,7 +154,8 @@ impl MountOptions {
             Some(("uid", value)) => self.tmpfs.uid = value.parse().ok()?,
             Some(("gid", value)) => self.tmpfs.gid = value.parse().ok()?,
             Some((name, _)) => return WITHOUT_EFFECT_VALUED.contains(&name).then_some(self),
-            None if matches!(option, "bind" | "rbind") => self.bind = true,
+            None if option == "bind" => self.bind = true,
+            None if option == "rbind" => (self.bind, self.submounts) = (true, true),
             None if matches!(option, "idmap" | "ridmap") => self.maps_ids = true,
             None if option == "tmpcopyup" => self.tmpfs.copies_up = true,
             None if RECURSIVE_NAMES.contains(&option) => {

@@ -48,7 +48,9 @@ fn convert_one(index: usize, mount: &Mount, bundle: &Path, trees: &mut Trees) ->
             invalid(format_args!("mounts[{index}].source"), "is missing", "name a host path")
         })?;
         let is_read_only = options.flags & u64::from(MountFlags::RDONLY.bits()) != 0;
-        bind_source(&bundle.join(source), is_read_only, trees)?
+        // A mere type says nothing of what is mounted below.
+        let submounts = options.submounts || !options.bind;
+        bind_source(&bundle.join(source), is_read_only, submounts, trees)?
     } else {
         virtual_source(index, mount, options, &destination)?
     };
@@ -70,11 +72,16 @@ fn is_bind(mount: &Mount, options: MountOptions) -> bool {
     options.bind || mount.typ().as_deref() == Some("bind")
 }
 
-/// The tree at `path` as the source of a mount.
+/// The tree at `path` as the source of a mount, with what is mounted below it if `submounts`.
 ///
 /// # Errors
 /// If `path` does not exist or may not be looked at.
-pub fn bind_source(path: &Path, is_read_only: bool, trees: &mut Trees) -> Result<MountSource> {
+pub fn bind_source(
+    path: &Path,
+    is_read_only: bool,
+    submounts: bool,
+    trees: &mut Trees,
+) -> Result<MountSource> {
     let path: PathBuf = path.canonicalize().map_err(|error| {
         Failure::new(
             format_args!("cannot use the mount source {}: {error}", path.display()),
@@ -82,7 +89,7 @@ pub fn bind_source(path: &Path, is_read_only: bool, trees: &mut Trees) -> Result
         )
     })?;
     let cache = CachePolicy::Shared;
-    let device = trees.add(Tree { path, read_only: is_read_only, cache })?;
+    let device = trees.add(Tree { path, read_only: is_read_only, submounts, cache })?;
     Ok(MountSource::Device { device, cache })
 }
 
@@ -148,6 +155,22 @@ mod tests {
         );
         let tree = trees.iter().next().unwrap();
         assert_eq!((tree.path.as_path(), tree.read_only), (Path::new("/usr"), true));
+    }
+
+    #[test]
+    fn what_is_mounted_below_is_shown_unless_only_bind_is_said() {
+        for (options, expected) in [
+            (r#"["bind"]"#, false),
+            (r#"["rbind"]"#, true),
+            (r#"["bind", "rbind"]"#, true),
+            ("[]", true),
+        ] {
+            let json = format!(
+                r#"[{{"destination": "/x", "type": "bind", "source": "/", "options": {options}}}]"#
+            );
+            let (_, trees) = mounts(&json).unwrap();
+            assert_eq!(trees.iter().next().unwrap().submounts, expected, "{options}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub fn convert(process: Option<&Process>) -> Result<ProcessSpec> {
         gid: process.user.gid(),
         additional_gids: process.user.additional_gids().clone().unwrap_or_default(),
         umask: process.user.umask().map(|umask| umask & 0o777),
-        capabilities: capabilities::convert(process.capabilities.as_ref())?,
+        capabilities: capabilities::convert(process.capabilities.as_ref()),
         rlimits: rlimits::convert(process.rlimits.as_deref().unwrap_or_default())?,
         no_new_privileges: process.no_new_privileges.unwrap_or(false),
         terminal,

@@ -41,6 +41,6 @@ pub fn add_root(path: &Path, writes: RootWrites, trees: &mut Trees) -> Result<Ro
     })?;
     let cache = CachePolicy::Exclusive;
     let read_only = writes != RootWrites::Through;
-    let device = trees.add(Tree { path: path.to_owned(), read_only, cache })?;
+    let device = trees.add(Tree { path: path.to_owned(), read_only, submounts: true, cache })?;
     Ok(RootSpec { device, cache, writes })
 }

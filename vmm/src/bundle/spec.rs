@@ -6,8 +6,7 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use oci_spec::runtime::{
-    Box as ConsoleSize, Hooks, Linux, LinuxCapabilities, LinuxIOPriority, Mount, PosixRlimit, Root,
-    Scheduler, User,
+    Box as ConsoleSize, Hooks, Linux, LinuxIOPriority, Mount, PosixRlimit, Root, Scheduler, User,
 };
 use serde::Deserialize;
 
@@ -53,7 +52,7 @@ pub struct Process {
     /// Its working directory.
     pub cwd: PathBuf,
     /// What it may.
-    pub capabilities: Option<LinuxCapabilities>,
+    pub capabilities: Option<CapabilityNames>,
     /// Its limits (getrlimit(2)).
     pub rlimits: Option<Vec<PosixRlimit>>,
     /// Whether it may gain nothing more.
@@ -71,6 +70,22 @@ pub struct Process {
     /// Where it may run if `exec` starts it.
     #[serde(rename = "execCPUAffinity")]
     pub exec_cpu_affinity: Option<CpuAffinity>,
+}
+
+/// Names of capabilities (capabilities(7)) by set. oci-spec's type refuses a name that it does not
+/// know, which the specification wants logged and passed over.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct CapabilityNames {
+    /// The most that a program file can give.
+    pub bounding: Option<Vec<String>>,
+    /// Those that are in force.
+    pub effective: Option<Vec<String>>,
+    /// Those kept by a program file that names them too.
+    pub inheritable: Option<Vec<String>>,
+    /// The most that can be in force.
+    pub permitted: Option<Vec<String>>,
+    /// Those kept by any program file.
+    pub ambient: Option<Vec<String>>,
 }
 
 /// Lists of processors (cpuset(7), List format).

@@ -5,6 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
+    bundle,
     commands::{create, exec, list, update},
     size,
 };
@@ -285,10 +286,7 @@ impl FromStr for UserAndGroup {
 
 /// The bit of a capability's name, with or without CAP_.
 fn capability(name: &str) -> Result<u64, String> {
-    let upper = name.to_ascii_uppercase();
-    let full = if upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") };
-    let known = caps::Capability::from_str(&full);
-    known.map(|capability| capability.bitmask()).map_err(|_| format!("{name} is no capability"))
+    bundle::capability_bit(name).ok_or_else(|| format!("{name} is no capability"))
 }
 
 impl CreationFlags {

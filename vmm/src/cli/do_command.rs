@@ -182,7 +182,7 @@ fn volume_mount(volume: &Volume, trees: &mut Trees) -> Result<MountSpec> {
     let flags = if volume.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
     Ok(MountSpec {
         destination: volume.destination.clone(),
-        source: bundle::bind_source(&volume.source, volume.read_only, trees)?,
+        source: bundle::bind_source(&volume.source, volume.read_only, true, trees)?,
         flags: flags.bits().into(),
     })
 }

@@ -91,8 +91,8 @@ pub fn create(launch: &Launch<'_>, options: &Options) -> Result<Created> {
         }
     }
     own_user::map(&mut plan.container);
-    for section in bundle.ignored() {
-        context.log.information(format_args!("config.json: {section} has no effect"));
+    for name in bundle.ignored() {
+        context.log.information(format_args!("config.json: {name} has no effect"));
     }
     check_terminal(&plan, options)?;
     let container = context.root.create(&options.id)?;
@@ -227,7 +227,7 @@ fn complete(
 /// Tells the stand-in which tree of the host is the container's root.
 fn tell_root(bundle: &Bundle, plan: &LaunchPlan, stand_in: &StandIn) {
     let read_only = plan.container.root.writes != RootWrites::Through;
-    if let Ok(root) = gofer::open_root(&bundle.root_path(), read_only)
+    if let Ok(root) = gofer::open_root(&bundle.root_path(), read_only, true)
         && root.detached
     {
         // One that has ended does not take the next order either, which tells.

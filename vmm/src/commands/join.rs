@@ -142,14 +142,8 @@ fn reserve(client: &Client, tree: &Tree) -> Result<(u16, GoferMount)> {
     };
     let [window, kick, call] = <[OwnedFd; 3]>::try_from(descriptors).map_err(|_| unexpected())?;
     clear(&window, &device).map_err(failed)?;
-    let mount = GoferMount {
-        source: tree.path.clone(),
-        read_only: tree.read_only,
-        device,
-        window,
-        kick: kick.into(),
-        call: call.into(),
-    };
+    let mount =
+        GoferMount { tree: tree.clone(), device, window, kick: kick.into(), call: call.into() };
     Ok((index, mount))
 }
 

@@ -14,15 +14,24 @@ pub use crate::channel::Channel;
 pub enum Request {
     /// Serve a tree; carries the descriptors of window, kick and call.
     Serve {
-        /// Path of the tree's root, as bytes.
-        source: Vec<u8>,
-        /// Refuse every change.
-        read_only: bool,
+        /// The tree.
+        source: Source,
         /// The device.
         device: DeviceDescriptor,
     },
     /// That was all: close the jail and serve.
     Start,
+}
+
+/// A tree of the host.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Source {
+    /// Path of its root, as bytes.
+    pub path: Vec<u8>,
+    /// Refuse every change.
+    pub read_only: bool,
+    /// Show what is mounted below it too.
+    pub submounts: bool,
 }
 
 /// From the gofer, in answer to [`Request::Start`] or as soon as something fails.

@@ -22,7 +22,7 @@ use rustix::{
 };
 
 use super::{
-    channel::{Channel, Request, Response},
+    channel::{Channel, Request, Response, Source},
     jail::{self, Root},
     server::{Limits, Options, Server, serve, spin_time},
 };
@@ -90,25 +90,23 @@ fn receive_services(channel: &Channel) -> Result<Vec<Service>> {
         let (request, descriptors) =
             channel.receive::<Request>().map_err(|error| format!("no configuration: {error}"))?;
         match request {
-            Request::Serve { source, read_only, device } => {
-                requests.push((source, read_only, device, descriptors));
-            }
+            Request::Serve { source, device } => requests.push((source, device, descriptors)),
             Request::Start => break,
         }
     }
-    let open = |(source, read_only, device, descriptors): (Vec<u8>, _, _, _)| {
-        open_service(Path::new(OsStr::from_bytes(&source)), read_only, &device, descriptors)
-    };
+    let open =
+        |(source, device, descriptors): (Source, _, _)| open_service(&source, &device, descriptors);
     requests.into_iter().map(open).collect()
 }
 
 fn open_service(
-    source: &Path,
-    read_only: bool,
+    source: &Source,
     device: &DeviceDescriptor,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Service> {
-    let name = source.display().to_string();
+    let &Source { read_only, submounts, .. } = source;
+    let path = Path::new(OsStr::from_bytes(&source.path));
+    let name = path.display().to_string();
     let say = |error: &dyn Display| format!("{name}: {error}");
     let [window, kick, call] = <[OwnedFd; 3]>::try_from(descriptors)
         .map_err(|_| say(&"its window and doorbells are missing"))?;
@@ -116,7 +114,7 @@ fn open_service(
         (DeviceKind::FileSystem, [layout]) => layout,
         _ => return Err(say(&"its device is not a file system")),
     };
-    let root = jail::open_root(source, read_only).map_err(|error| say(&error))?;
+    let root = jail::open_root(path, read_only, submounts).map_err(|error| say(&error))?;
     let window = Window::map(window, device).map_err(|error| say(&error))?;
     let (kick, call) = (Doorbell::from(kick), Doorbell::from(call));
     let queue = DeviceQueue::new(window, layout, kick, call).map_err(|error| say(&error))?;

@@ -58,22 +58,25 @@ pub struct Root {
     pub detached: bool,
 }
 
-/// Opens the tree (or file) at `source`.
+/// Opens the tree (or file) at `source`, with what is mounted below it if `submounts`. Without the
+/// privilege to copy mounts, it always is with them.
 ///
 /// # Errors
-/// Those of open(2).
-pub fn open_root(source: &Path, read_only: bool) -> Result<Root, Errno> {
-    if let Ok(descriptor) = detached_copy(source, read_only) {
-        return Ok(Root { descriptor, detached: true });
+/// Those of open(2); EINVAL if what is mounted below cannot be left out, because it hides something
+/// from this user namespace (mount_namespaces(7)).
+pub fn open_root(source: &Path, read_only: bool, submounts: bool) -> Result<Root, Errno> {
+    match detached_copy(source, read_only, submounts) {
+        Ok(descriptor) => return Ok(Root { descriptor, detached: true }),
+        Err(Errno::INVAL) if !submounts => return Err(Errno::INVAL),
+        Err(_) => {}
     }
     let descriptor = open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     Ok(Root { descriptor, detached: false })
 }
 
-fn detached_copy(source: &Path, read_only: bool) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
+fn detached_copy(source: &Path, read_only: bool, submounts: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, submounts);
     let tree = open_tree(CWD, source, flags)?;
     let attributes = if read_only { MOUNT_READ_ONLY | MOUNT_DATA_ONLY } else { MOUNT_DATA_ONLY };
     set_mount_attributes(&tree, attributes)

@@ -6,7 +6,7 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::{ffi::OsStrExt, process::CommandExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -15,21 +15,20 @@ use rustix::net::{Shutdown, shutdown};
 
 use super::{
     SUBCOMMAND,
-    channel::{Channel, Request, Response},
+    channel::{Channel, Request, Response, Source},
     system::inherit_nothing,
 };
 use crate::{
     error::{Failure, Result},
+    sandbox::plan::Tree,
     virtqueue::Doorbell,
 };
 
 /// A tree of files and the device that shows it to the sentry.
 #[derive(Debug)]
 pub struct GoferMount {
-    /// The tree's root: a directory or a file. Symbolic links in the path are followed.
-    pub source: PathBuf,
-    /// Whether every change is refused.
-    pub read_only: bool,
+    /// The tree: a directory or a file. Symbolic links in its path are followed.
+    pub tree: Tree,
     /// The device.
     pub device: DeviceDescriptor,
     /// memfd of the device's window.
@@ -158,8 +157,11 @@ fn send_all(
 ) -> std::result::Result<(), rustix::io::Errno> {
     for mount in mounts {
         let request = Request::Serve {
-            source: mount.source.as_os_str().as_bytes().to_vec(),
-            read_only: mount.read_only,
+            source: Source {
+                path: mount.tree.path.as_os_str().as_bytes().to_vec(),
+                read_only: mount.tree.read_only,
+                submounts: mount.tree.submounts,
+            },
             device: mount.device.clone(),
         };
         let descriptors = [mount.window.as_fd(), mount.kick.as_fd(), mount.call.as_fd()];

@@ -102,8 +102,7 @@ impl Device {
     /// If the limit of open files is reached.
     pub fn gofer_mount(&self, source: &super::plan::Tree) -> io::Result<GoferMount> {
         Ok(GoferMount {
-            source: source.path.clone(),
-            read_only: source.read_only,
+            tree: source.clone(),
             device: self.descriptor.clone(),
             window: self.window.try_clone()?,
             kick: self.doorbell(0)?.clone(),

@@ -66,6 +66,8 @@ pub struct Tree {
     pub path: PathBuf,
     /// Whether the gofer refuses to change it.
     pub read_only: bool,
+    /// Whether what is mounted below it is shown too.
+    pub submounts: bool,
     /// Who else may change it meanwhile.
     pub cache: CachePolicy,
 }
@@ -127,8 +129,12 @@ mod tests {
 
     #[test]
     fn device_indices_follow_the_order_and_are_bounded() {
-        let tree =
-            Tree { path: PathBuf::from("/"), read_only: true, cache: CachePolicy::Exclusive };
+        let tree = Tree {
+            path: PathBuf::from("/"),
+            read_only: true,
+            submounts: true,
+            cache: CachePolicy::Exclusive,
+        };
         let mut trees = Trees::default();
         for expected in 0..MAX_TREES {
             let device = trees.add(tree.clone()).unwrap();
