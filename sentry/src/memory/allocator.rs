@@ -1,15 +1,17 @@
 //! The frame allocator: hands out zeroed frames and counts who refers to them.
 //!
-//! Locks: `buddy` and `reclaimers` are leaves; neither is held while memory is zeroed, released to
-//! the host, or reclaimed.
+//! Locks: `relieving` is taken first, with no other lock held. `buddy` and `reclaimers` are leaves;
+//! neither is held while memory is zeroed, released to the host, or reclaimed.
 
 use alloc::{
+    boxed::Box,
     collections::VecDeque,
     sync::{Arc, Weak},
     vec::Vec,
 };
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use spin::mutex::SpinMutex;
 use zerocopy::FromZeros;
 
@@ -17,6 +19,7 @@ use super::{Frame, FrameRef, FrameRun, PAGE_SIZE, PhysicalMemory, buddy::Buddy};
 use crate::{
     errno::{Errno, Result},
     platform::PlatformRef,
+    vfs::SleepMutex,
 };
 
 pub use super::buddy::MAX_ORDER;
@@ -35,11 +38,20 @@ const KEPT_FRAMES: usize = 16 << 10;
 /// to ask; few enough that a short shortage leaves the caches almost as they were.
 const RECLAIM_BATCH: usize = 64;
 
+/// Part of memory that is made free when caches must write or unmap pages first: few such stops,
+/// and most of what is in use stays.
+const RELIEF_DIVISOR: usize = 16;
+
 /// Gives frames back when they run out: a cache of what can be read again.
+#[async_trait]
 pub trait Reclaim: Send + Sync {
     /// Drops up to `count` frames that nobody else uses; returns how many. Called with locks of
     /// the memory manager held, so it must not wait for a lock.
     fn reclaim(&self, count: usize) -> usize;
+
+    /// Makes all it holds such that [`Self::reclaim`] can drop it, as far as it can: what is dirty
+    /// is written, what is mapped is unmapped.
+    async fn make_reclaimable(&self);
 
     /// Number of frames it holds.
     fn frames(&self) -> usize;
@@ -60,6 +72,8 @@ pub struct FrameAllocator {
     /// Value of `used_free` up to which looking for blocks to release is in vain.
     unreleasable: AtomicUsize,
     reclaimers: SpinMutex<VecDeque<Weak<dyn Reclaim>>>,
+    /// Held while caches are made reclaimable.
+    relieving: SleepMutex,
 }
 
 /// States of `total` frames without references. As zero bytes, so that the host backs only what is
@@ -81,6 +95,7 @@ impl FrameAllocator {
             used_free: AtomicUsize::new(0),
             unreleasable: AtomicUsize::new(0),
             reclaimers: SpinMutex::new(VecDeque::new()),
+            relieving: SleepMutex::new(),
             memory: platform.memory().clone(),
             platform,
         })
@@ -143,9 +158,34 @@ impl FrameAllocator {
         self.reclaimers.lock().push_back(reclaimer);
     }
 
+    /// After ENOMEM: lets caches write and unmap pages and takes them, from the largest cache
+    /// first. Whether trying again is worth while; without a batch of frames, memory has run out.
+    /// To be called with no lock held.
+    pub async fn relieve(&self) -> bool {
+        let _relieving = self.relieving.lock().await;
+        if self.free_frames() >= RECLAIM_BATCH {
+            return true;
+        }
+        let mut caches = self.caches();
+        caches.sort_by_key(|cache| core::cmp::Reverse(cache.frames()));
+        let wanted = (self.total / RELIEF_DIVISOR).max(RECLAIM_BATCH);
+        for cache in caches {
+            cache.make_reclaimable().await;
+            let free = self.free_frames();
+            if free >= wanted || free + cache.reclaim(wanted - free) >= wanted {
+                break;
+            }
+        }
+        self.free_frames() >= RECLAIM_BATCH
+    }
+
+    fn caches(&self) -> Vec<Arc<dyn Reclaim>> {
+        self.reclaimers.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Number of frames that caches hold.
     pub fn reclaimable_frames(&self) -> usize {
-        let caches: Vec<_> = self.reclaimers.lock().iter().filter_map(Weak::upgrade).collect();
+        let caches = self.caches();
         caches.iter().map(|cache| cache.frames()).sum()
     }
 
@@ -371,12 +411,15 @@ mod tests {
 
     struct Hoard(SpinMutex<Vec<FrameRef>>);
 
+    #[async_trait]
     impl Reclaim for Hoard {
         fn reclaim(&self, count: usize) -> usize {
             let mut hoard = self.0.lock();
             let keep = hoard.len().saturating_sub(count);
             hoard.split_off(keep).len()
         }
+
+        async fn make_reclaimable(&self) {}
 
         fn frames(&self) -> usize {
             self.0.lock().len()

@@ -24,7 +24,8 @@ impl Mm {
     /// Copies from `address` into `bytes`, all of them.
     ///
     /// # Errors
-    /// [`TryError::PageFault`] if part of a file has to be fetched first; EFAULT.
+    /// [`TryError::PageFault`] if part of a file has to be fetched or memory to be freed first;
+    /// EFAULT.
     pub fn try_copy_in(&self, address: UserAddress, bytes: &mut [u8]) -> TryResult<()> {
         let memory = self.frames().memory();
         let length = bytes.len();
@@ -264,11 +265,10 @@ impl Mm {
             match self.try_fault(address.0 + done as u64, Some(access)) {
                 Ok(()) => {}
                 Err(_) if done > 0 => break,
-                Err(TryFault::Failed(Fault::OutOfMemory)) => return Err(Errno::ENOMEM.into()),
-                Err(TryFault::Failed(_)) => return Err(Errno::EFAULT.into()),
-                Err(TryFault::Fetch { .. }) => {
+                Err(TryFault::Failed(Fault::OutOfMemory) | TryFault::Fetch { .. }) => {
                     return Err(TryError::PageFault { address: next, access });
                 }
+                Err(TryFault::Failed(_)) => return Err(Errno::EFAULT.into()),
             }
         }
         Ok(done)

@@ -41,9 +41,18 @@ impl Current {
         mut attempt: impl FnMut() -> TryResult<T> + Send,
     ) -> Result<T> {
         let mut outcome = attempt();
+        let mut relieved = false;
         loop {
             match outcome {
                 Ok(value) => return Ok(value),
+                Err(TryError::Failed(Errno::ENOMEM)) if !relieved => {
+                    // Once: it may be for another reason than want of frames.
+                    relieved = true;
+                    if !self.mm.frames().relieve().await {
+                        return Err(Errno::ENOMEM);
+                    }
+                    outcome = attempt();
+                }
                 Err(TryError::Failed(errno)) => return Err(errno),
                 Err(fault @ TryError::PageFault { .. }) => {
                     self.mm.resolve(fault).await?;

@@ -13,6 +13,9 @@ const MAX_MINOR: u32 = 0xf_ffff;
 /// Permissions of a node that does not say, as in runc.
 const DEFAULT_MODE: u32 = 0o666;
 
+/// Made with devpts: engines list it among all devices of the host (runc leaves it out too).
+const OWN_NODE: &str = "/dev/ptmx";
+
 /// The nodes, in order.
 ///
 /// # Errors
@@ -28,6 +31,7 @@ pub fn convert(devices: &[LinuxDevice]) -> Result<Vec<NodeSpec>> {
                 let what = format_args!("'{}' names two devices", node.path);
                 return Err(invalid(name, what, "remove one of them"));
             }
+            _ if node.path == OWN_NODE => {}
             _ => nodes.push(node),
         }
     }
@@ -65,6 +69,12 @@ fn convert_one(index: usize, device: &LinuxDevice) -> Result<NodeSpec> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_devpts_has_is_left_out() {
+        let json = r#"[{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]"#;
+        assert_eq!(nodes(json).unwrap(), []);
+    }
 
     fn nodes(json: &str) -> Result<Vec<NodeSpec>> {
         convert(&serde_json::from_str::<Vec<LinuxDevice>>(json).unwrap())

@@ -118,6 +118,15 @@ impl Bundle {
         ignored::names(&self.spec)
     }
 
+    /// The name that is asked for; else the host's, which a new UTS namespace starts with
+    /// (uts_namespaces(7)).
+    fn host_name(&self) -> Result<String> {
+        match self.spec.hostname.as_deref() {
+            None | Some("") => Ok(host_name()),
+            name => field::host_name("hostname", name),
+        }
+    }
+
     /// The plan to run it as the container `id`.
     ///
     /// # Errors
@@ -130,7 +139,7 @@ impl Bundle {
         let linux = self.spec.linux.as_ref();
         let container = ContainerSpec {
             id,
-            hostname: field::host_name("hostname", self.spec.hostname.as_deref())?,
+            hostname: self.host_name()?,
             domainname: field::host_name("domainname", self.spec.domainname.as_deref())?,
             process: process::convert(self.spec.process.as_ref())?,
             root,
@@ -208,6 +217,11 @@ fn open_regular(path: &Path) -> std::io::Result<File> {
     } else {
         Err(std::io::Error::other("not a regular file"))
     }
+}
+
+/// The host's own name.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub fn plan(flags: DoFlags) -> Result<LaunchPlan> {
     }
     let container = ContainerSpec {
         id: format!("do-{}", std::process::id()),
-        hostname: flags.hostname.clone().unwrap_or_else(host_name),
+        hostname: flags.hostname.clone().unwrap_or_else(bundle::host_name),
         process: process(flags, &root_path)?,
         root,
         mounts,
@@ -150,10 +150,6 @@ fn set_variable(environment: &mut Vec<String>, variable: String) {
     if variable.contains('=') {
         environment.push(variable);
     }
-}
-
-fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The file systems that the sentry makes itself.

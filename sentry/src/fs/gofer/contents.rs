@@ -3,10 +3,7 @@
 use alloc::sync::Arc;
 
 use super::{handles::Handles, session::Session};
-use crate::{
-    mm::PageCache,
-    vfs::{Attributes, SleepMutex},
-};
+use crate::{mm::PageCache, vfs::Attributes};
 
 /// Contents of a regular file.
 pub(super) struct Contents {
@@ -14,19 +11,13 @@ pub(super) struct Contents {
     pub(super) cache: Arc<PageCache>,
     /// Its handles at the server.
     pub(super) handles: Arc<Handles>,
-    /// Held while dirty pages are written or the size changes.
-    pub(super) writing_back: SleepMutex,
 }
 
 impl Contents {
     /// Contents of `node`, a file of `size` bytes, of which nothing is cached yet.
     pub(super) fn new(session: &Session, node: u64, size: u64) -> Self {
         let handles = Handles::new(session.connection.clone(), node, session.is_immutable());
-        Self {
-            cache: PageCache::new(session.frames.clone(), size, Some(handles.clone())),
-            handles,
-            writing_back: SleepMutex::new(),
-        }
+        Self { cache: PageCache::new(session.frames.clone(), size, Some(handles.clone())), handles }
     }
 
     /// Takes over a new state of the file at the server. If others made it (`foreign`), which its

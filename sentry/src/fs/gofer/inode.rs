@@ -192,7 +192,7 @@ impl GoferInode {
     /// Changes the size of a regular file.
     async fn set_size(&self, size: u64, change: AttributeChange) -> Result<()> {
         let contents = self.contents();
-        let _writing_back = contents.writing_back.lock().await;
+        let _writing_back = contents.cache.writing_back.lock().await;
         // First here: dirty pages past the new end must not be written after the server cut them.
         contents.cache.truncate(size);
         if let Err(errno) = self.change(change).await {
@@ -217,7 +217,7 @@ impl GoferInode {
     /// EIO, ENOSPC and what else writing answers; what was not written stays dirty.
     pub(super) async fn write_back(&self) -> Result<()> {
         let Some(contents) = self.known_contents() else { return Ok(()) };
-        let _writing_back = contents.writing_back.lock().await;
+        let _writing_back = contents.cache.writing_back.lock().await;
         if contents.cache.is_dirty() {
             contents.cache.flush(0..u64::MAX).await?;
             if !self.session.is_exclusive() {

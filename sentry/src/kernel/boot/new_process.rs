@@ -47,7 +47,7 @@ pub async fn first(
     load_call_filter(container)?;
     let namespace = crate::vfs::boot::mount(kernel, container).await?;
     container.set_mounts(Some(namespace.clone()));
-    let place = Place { container, namespace, register: clone::first_task };
+    let place = Place { container, namespace, register: clone::first_task, makes_directory: true };
     let first = make(kernel, place, &container.spec.process, console).await?;
     if let Some(terminal) = &first.terminal {
         container.terminals.console.call_once(|| terminal.clone());
@@ -61,6 +61,8 @@ struct Place<'a> {
     namespace: Arc<Namespace>,
     /// Puts its first task into the table.
     register: fn(&Arc<Kernel>, FirstTask) -> crate::errno::Result<Current>,
+    /// Whether a missing working directory is made, as for the first process of a container.
+    makes_directory: bool,
 }
 
 /// Loads the filter of system calls that every process from outside gets.
@@ -85,7 +87,8 @@ pub async fn joining(
     let namespace = container
         .mounts()
         .ok_or_else(|| StartFailure::new("the container is not prepared yet", Errno::ESRCH))?;
-    let place = Place { container, namespace, register: clone::joining_task };
+    let place =
+        Place { container, namespace, register: clone::joining_task, makes_directory: false };
     make(kernel, place, spec, console).await
 }
 
@@ -95,8 +98,8 @@ async fn make(
     spec: &ProcessSpec,
     console: &Arc<Console>,
 ) -> Result<NewProcess> {
-    let Place { container, namespace, register } = place;
-    let fs = fs_context(kernel, namespace, spec).await?;
+    let Place { container, namespace, register, makes_directory } = place;
+    let fs = fs_context(kernel, namespace, spec, makes_directory).await?;
     let mm = Mm::new(kernel.platform.clone(), kernel.frames.clone(), kernel.random.next_u64())
         .map_err(|errno| StartFailure::new("cannot make an address space", errno))?;
     let first = FirstTask {
@@ -166,17 +169,19 @@ fn limits(spec: &ProcessSpec) -> Result<Limits> {
     Ok(limits)
 }
 
-/// Root and working directory; the latter is made if it is missing.
+/// Root and working directory; if `makes_directory`, the latter is made if it is missing.
 async fn fs_context(
     kernel: &Arc<Kernel>,
     namespace: Arc<Namespace>,
     spec: &ProcessSpec,
+    makes_directory: bool,
 ) -> Result<Arc<FsContext>> {
     let umask = u16::try_from(spec.umask.unwrap_or(DEFAULT_UMASK) & 0o777).unwrap_or(0);
     let fs = FsContext::new(namespace, umask);
     let name = spec.working_directory.as_bytes();
     if !name.is_empty() {
-        let directory = make_working_directory(kernel, &fs, name).await.map_err(|errno| {
+        let found = working_directory(kernel, &fs, name, makes_directory).await;
+        let directory = found.map_err(|errno| {
             let name = &spec.working_directory;
             StartFailure::new(format!("chdir to cwd (\"{name}\")"), errno)
         })?;
@@ -185,15 +190,19 @@ async fn fs_context(
     Ok(fs)
 }
 
-async fn make_working_directory(
+async fn working_directory(
     kernel: &Arc<Kernel>,
     fs: &FsContext,
     name: &[u8],
+    is_made: bool,
 ) -> crate::errno::Result<Path> {
     let credentials = Credentials::kernel();
     let root = fs.root();
     let context = WalkContext::of_kernel(kernel, &credentials, &root);
     let flags = WalkFlags::FOLLOW | WalkFlags::DIRECTORY;
+    if !is_made {
+        return walk(&context, &root, name, flags).await;
+    }
     for (end, _) in name.iter().enumerate().filter(|(_, byte)| **byte == b'/').skip(1) {
         let parent = name.get(..end).unwrap_or_default();
         ignore_existing(operations::make_directory(&context, &root, parent, 0o755).await)?;

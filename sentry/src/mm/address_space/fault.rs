@@ -67,11 +67,15 @@ impl Mm {
         loop {
             match self.try_fault(address, access) {
                 Ok(()) => return Ok(()),
+                Err(TryFault::Failed(Fault::OutOfMemory)) if self.frames.relieve().await => {}
                 Err(TryFault::Failed(fault)) => return Err(fault),
                 Err(TryFault::Fetch { cache, offset }) => {
                     let start = offset - offset % FETCH_LENGTH;
                     let fetched = cache.fetch(start, FETCH_LENGTH as usize).await;
-                    fetched.map_err(|_| Fault::BusError)?;
+                    fetched.map_err(|errno| match errno {
+                        Errno::ENOMEM => Fault::OutOfMemory,
+                        _ => Fault::BusError,
+                    })?;
                 }
             }
         }

@@ -57,15 +57,20 @@ impl PageCache {
         let needed = self.pages_of(offset, length);
         let mut start = needed.start;
         loop {
-            match self.next_step(start, &needed)? {
+            match self.next_step(start, &needed) {
                 Step::Done => return Ok(()),
                 Step::Wait(index) => {
                     let finished = || (!self.state.lock().pages.is_fetching(index)).then_some(());
                     self.fetched.wait_until(PollEvents::IN, finished).await;
                     start = index;
                 }
-                Step::Read(fetch) => {
+                Step::Read(mut fetch) => {
                     start = fetch.range.start;
+                    while let Err(errno) = fetch.allocate() {
+                        if !self.frames.relieve().await {
+                            return Err(errno);
+                        }
+                    }
                     backing.read_pages(fetch.range.start, &fetch.frames).await?;
                     fetch.finish();
                 }
@@ -80,31 +85,44 @@ impl PageCache {
     }
 
     /// What to do to get the missing pages among `needed`, looking from `start` on.
-    fn next_step(&self, start: u64, needed: &Range<u64>) -> Result<Step<'_>> {
+    fn next_step(&self, start: u64, needed: &Range<u64>) -> Step<'_> {
         let mut state = self.state.lock();
         let file_end = self.size().div_ceil(PAGE);
         let missing =
             (start..needed.end.min(file_end)).find(|&index| state.pages.get(index).is_none());
-        let Some(first) = missing else { return Ok(Step::Done) };
+        let Some(first) = missing else { return Step::Done };
         if state.pages.is_fetching(first) {
-            return Ok(Step::Wait(first));
+            return Step::Wait(first);
         }
         let planned = state.readahead.plan(first, needed.end - first);
         let most = first.saturating_add(planned).min(file_end);
         let absent =
             |index: &u64| state.pages.get(*index).is_none() && !state.pages.is_fetching(*index);
         let count = (first..most).take_while(absent).take(LARGEST_WINDOW as usize).count();
-        let mut frames = Vec::with_capacity(count);
-        frames.push(self.frames.allocate_one()?);
-        // Without memory for more, the needed page alone will do.
-        frames.extend((1..count).map_while(|_| self.frames.allocate_one().ok()));
-        let range = first..first + frames.len() as u64;
+        let range = first..first + count as u64;
         range.clone().for_each(|index| state.pages.begin_fetch(index));
-        Ok(Step::Read(Fetch { cache: self, range, frames, generation: state.generation }))
+        Step::Read(Fetch { cache: self, range, frames: Vec::new(), generation: state.generation })
     }
 }
 
 impl Fetch<'_> {
+    /// Gets frames to read into. Not with the cache locked, which may have to give up pages for it.
+    ///
+    /// # Errors
+    /// ENOMEM.
+    fn allocate(&mut self) -> Result<()> {
+        let allocator = &self.cache.frames;
+        self.frames.push(allocator.allocate_one()?);
+        // Without memory for more, the needed page alone will do.
+        let more = self.range.clone().skip(1).map_while(|_| allocator.allocate_one().ok());
+        self.frames.extend(more);
+        let unread = self.range.start + self.frames.len() as u64..self.range.end;
+        self.range.end = unread.start;
+        self.cache.state.lock().pages.end_fetch(&unread);
+        self.cache.fetched.wake(PollEvents::IN);
+        Ok(())
+    }
+
     /// Adds what was read, unless the file has changed meanwhile; then it will be read again.
     fn finish(mut self) {
         let mut state = self.cache.state.lock();

@@ -4,8 +4,9 @@
 //! written back when flushed, and dropped under pressure while clean. A cache without one (tmpfs,
 //! shared anonymous memory) *is* the file: a missing page is a hole and reads as zeros.
 //!
-//! Lock order: `writing`, then `Mm`'s state, then `state`, then the frame allocator. User memory is
-//! never touched with `state` held; what is copied is kept alive by its reference count.
+//! Lock order: `writing_back`, then `writing`, then `Mm`'s state, then `state`, then the frame
+//! allocator. User memory is never touched with `state` held; what is copied is kept alive by its
+//! reference count.
 
 mod fetch;
 mod flush;
@@ -36,6 +37,7 @@ use crate::{
     kernel::WaitQueue,
     memory::{Frame, FrameAllocator, FrameRef, PAGE_SIZE, Reclaim},
     platform::AddressSpaceId,
+    vfs::SleepMutex,
 };
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -73,6 +75,8 @@ pub struct PageCache {
     /// Held by whoever changes contents by write(2) or the size; makes them atomic to each other.
     writing: SpinMutex<()>,
     state: SpinMutex<State>,
+    /// Held by whoever writes dirty pages, or changes the size of the file that they are kept in.
+    pub writing_back: SleepMutex,
     /// Woken when pages have been read.
     fetched: WaitQueue,
 }
@@ -110,6 +114,7 @@ impl PageCache {
                 is_reclaimer: false,
                 reclaim_from: 0,
             }),
+            writing_back: SleepMutex::new(),
             fetched: WaitQueue::new(),
         })
     }
@@ -173,6 +178,7 @@ impl PageCache {
     }
 }
 
+#[async_trait]
 impl Reclaim for PageCache {
     fn reclaim(&self, count: usize) -> usize {
         let Some(mut state) = self.state.try_lock() else { return 0 };
@@ -191,6 +197,13 @@ impl Reclaim for PageCache {
         }
         state.reclaim_from = stop;
         reclaimed
+    }
+
+    async fn make_reclaimable(&self) {
+        self.for_each_mapper(|mm| mm.unmap_cache(self, &(0..u64::MAX / PAGE), false));
+        let _writing_back = self.writing_back.lock().await;
+        // What cannot be written stays dirty; the next sync tries again and says why.
+        let _ = self.flush(0..u64::MAX).await;
     }
 
     fn frames(&self) -> usize {

@@ -302,6 +302,39 @@ fn clean_unmapped_pages_give_way_under_pressure() {
 }
 
 #[test]
+fn a_file_larger_than_memory_can_be_read() {
+    let rig = backed(200);
+    let held: Vec<FrameRef> = (0..200).map(|_| rig.frames.allocate_one().unwrap()).collect();
+    for page in 0..200 {
+        now(rig.cache.fetch(page * PAGE, PAGE_SIZE)).unwrap();
+        assert_eq!(rig.read(page * PAGE, 1), Ok(vec![page as u8 + 1]));
+    }
+    assert!(rig.cache.resident_pages() <= 255 - held.len() as u64);
+}
+
+#[test]
+fn dirty_and_mapped_pages_give_way_to_who_can_wait() {
+    let rig = backed(200);
+    let mm = rig.mm();
+    let address = rig.map_shared(&mm);
+    for page in 0..200 {
+        let access = if page % 2 == 0 { Access::Write } else { Access::Read };
+        now(mm.fault(address + page * PAGE, Some(access))).unwrap();
+    }
+    let held: Vec<FrameRef> = core::iter::from_fn(|| rig.frames.allocate_one().ok()).collect();
+    assert_eq!(rig.cache.resident_pages(), 200);
+    assert!(now(rig.frames.relieve()));
+    assert!(!rig.cache.is_dirty());
+    assert!(rig.cache.resident_pages() <= 136);
+    assert_eq!(rig.backing.writes.lock().len(), 100);
+    // What nobody can do without is all that is left: memory has run out.
+    let rest: Vec<FrameRef> = core::iter::from_fn(|| rig.frames.allocate_one().ok()).collect();
+    assert!(!now(rig.frames.relieve()));
+    drop((held, rest));
+    now(mm.fault(address, Some(Access::Read))).unwrap();
+}
+
+#[test]
 fn faults_take_little_of_what_is_cached() {
     let rig = backed(240);
     rig.platform.set_fault_around(FaultAround { zeros: 16, file: 64, copies: 1 });
