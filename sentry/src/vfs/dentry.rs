@@ -11,7 +11,7 @@ use alloc::{
     sync::{Arc, Weak},
     vec::Vec,
 };
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -37,6 +37,10 @@ pub struct Dentry {
     /// Found since the cache last looked for something to drop.
     used: AtomicBool,
     link_target: Once<Arc<[u8]>>,
+    /// To be asked for again: others have changed names in its directory.
+    doubted: AtomicBool,
+    /// The inode's [`Inode::foreign_changes`] that the children know of.
+    foreign_changes: AtomicU64,
     cache: Arc<DentryCache>,
 }
 
@@ -75,6 +79,8 @@ impl Dentry {
     fn with_place(inode: Arc<dyn Inode>, place: Place, cache: Arc<DentryCache>) -> Self {
         Self {
             caching: inode.caching(),
+            doubted: AtomicBool::new(false),
+            foreign_changes: AtomicU64::new(inode.foreign_changes()),
             inode,
             changes: SleepMutex::new(),
             place: SpinMutex::new(place),
@@ -152,16 +158,49 @@ impl Dentry {
     /// mounted on it.
     #[inline]
     pub fn cached_child(&self, name: &[u8]) -> Cached {
+        if self.caching == Caching::Checked {
+            self.notice_foreign_changes();
+        }
         match self.children.read().entries.get(name) {
-            Some(Some(child)) if self.caching == Caching::Stable || child.is_mount_point() => {
+            Some(Some(child)) if self.vouches_for(child) || child.is_mount_point() => {
                 if !child.used.load(Ordering::Relaxed) {
                     child.used.store(true, Ordering::Relaxed);
                 }
                 Cached::Present(child.clone())
             }
-            Some(None) if self.caching == Caching::Stable => Cached::Absent,
+            Some(None) if self.keeps_names() => Cached::Absent,
             _ => Cached::Unknown,
         }
+    }
+
+    const fn keeps_names(&self) -> bool {
+        matches!(self.caching, Caching::Stable | Caching::Checked)
+    }
+
+    fn vouches_for(&self, child: &Self) -> bool {
+        self.keeps_names() && !child.doubted.load(Ordering::Relaxed)
+    }
+
+    /// Whether the names in this directory may be used as they are known.
+    #[inline]
+    pub fn names_are_current(&self) -> bool {
+        self.caching != Caching::Checked || self.inode.names_are_current()
+    }
+
+    /// If others have changed names: forgets what is absent and doubts what is present, which may
+    /// turn out to be the same.
+    fn notice_foreign_changes(&self) {
+        let changes = self.inode.foreign_changes();
+        if self.foreign_changes.load(Ordering::Acquire) == changes {
+            return;
+        }
+        let mut children = self.children.write();
+        children.generation += 1;
+        children.entries.retain(|_, child| child.is_some());
+        for child in children.entries.values().flatten() {
+            child.doubted.store(true, Ordering::Relaxed);
+        }
+        self.foreign_changes.store(changes, Ordering::Release);
     }
 
     /// Taken before the inode is asked; see [`Self::learn`].
@@ -188,6 +227,7 @@ impl Dentry {
         if let Some(Some(known)) = children.entries.get(name)
             && answer.as_ref().is_some_and(|inode| Arc::ptr_eq(inode, &known.inode))
         {
+            known.doubted.store(false, Ordering::Relaxed);
             return Ok(Some(known.clone()));
         }
         let name: Name = Arc::from(name);

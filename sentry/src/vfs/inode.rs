@@ -114,6 +114,9 @@ pub enum XattrMode {
 pub enum Caching {
     /// Until the sandbox itself changes it: dentries, also negative ones, may be kept.
     Stable,
+    /// As `Stable`, but others change it now and then: the directory is looked at again from time to
+    /// time ([`Inode::names_are_current`]).
+    Checked,
     /// Others change it too: each walk asks again, but the same inode object may be found.
     Revalidate,
     /// Entries come and go by themselves (proc): nothing is kept.
@@ -151,6 +154,17 @@ pub trait Inode: Any + Send + Sync {
     /// How long lookups in this directory stay true.
     fn caching(&self) -> Caching {
         Caching::Stable
+    }
+
+    /// Whether names of this directory may be used as they are known; else [`Self::attributes`]
+    /// looks for changes. For [`Caching::Checked`].
+    fn names_are_current(&self) -> bool {
+        true
+    }
+
+    /// How often names in this directory were found changed by others. For [`Caching::Checked`].
+    fn foreign_changes(&self) -> u64 {
+        0
     }
 
     /// The inode called `name` in this directory.

@@ -168,7 +168,7 @@ pub async fn lookup_child(directory: &Arc<Dentry>, name: &[u8]) -> Result<Arc<De
 
 /// What a walk needs before it can go on.
 enum Need {
-    /// Whether the directory it is at may be searched.
+    /// The attributes of the directory it is at: whether it may be searched, or has changed.
     Permission,
     /// The next component.
     Lookup,
@@ -351,6 +351,9 @@ impl<'a> Walker<'a> {
 
     fn check_search(&mut self) -> Result<bool> {
         if !self.searchable {
+            if !self.at.dentry.names_are_current() {
+                return Ok(false);
+            }
             let credentials = self.context.caller.credentials;
             match permission::try_check_search(credentials, &**self.at.inode()) {
                 Some(answer) => answer?,

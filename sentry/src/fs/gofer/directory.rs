@@ -40,8 +40,7 @@ impl GoferInode {
         if !self.is_of(FileKind::Directory) {
             return Err(Errno::ENOTDIR);
         }
-        let listing = self.listing.lock().listing.clone();
-        if let Some(listing) = listing {
+        if let Some(listing) = self.true_listing().await? {
             let entry = listing.find(name).ok_or(Errno::ENOENT)?;
             if let Some(child) = &entry.child {
                 return Ok(child.clone());
@@ -210,13 +209,10 @@ impl GoferInode {
 
     /// The entries of this directory: kept ones, or as the server lists them now.
     pub(super) async fn list(self: &Arc<Self>) -> Result<Arc<Listing>> {
-        let generation = {
-            let kept = self.listing.lock();
-            if let Some(listing) = &kept.listing {
-                return Ok(listing.clone());
-            }
-            kept.generation
-        };
+        if let Some(listing) = self.true_listing().await? {
+            return Ok(listing);
+        }
+        let generation = self.listing.lock().generation;
         let listing = Arc::new(self.load_listing().await?);
         if self.session.is_exclusive() {
             let old = {
@@ -230,6 +226,14 @@ impl GoferInode {
             self.session.listing_kept(self, listing.len());
         }
         Ok(listing)
+    }
+
+    /// The kept listing, if it still holds.
+    async fn true_listing(&self) -> Result<Option<Arc<Listing>>> {
+        if self.listing.lock().listing.is_some() && !self.look_holds() {
+            self.refresh().await?;
+        }
+        Ok(self.listing.lock().listing.clone())
     }
 
     async fn load_listing(&self) -> Result<Listing> {

@@ -4,11 +4,14 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use guest_abi::fuse::{AttributesOut, FileAttributes, GetattrFlags, GetattrIn, Opcode, ROOT_NODE};
+use guest_abi::{
+    container::CachePolicy,
+    fuse::{AttributesOut, FileAttributes, GetattrFlags, GetattrIn, Opcode, ROOT_NODE},
+};
 use spin::{Once, mutex::SpinMutex};
 
 use super::{
-    attributes, call::Call, contents::Contents, file::GoferFile, handles::Purpose,
+    attributes, call::Call, contents::Contents, file::GoferFile, foreign::Look, handles::Purpose,
     listing::Listing, open_directory::OpenDirectory, session::Session,
 };
 use crate::{
@@ -34,6 +37,8 @@ pub(super) struct GoferInode {
     /// Target of a symbolic link, once read; only where nobody else changes it.
     link_target: Once<Arc<[u8]>>,
     contents: Once<Contents>,
+    /// How often names in this directory were found changed by others.
+    foreign_changes: AtomicU64,
 }
 
 /// What is known of an inode.
@@ -44,6 +49,8 @@ pub(super) struct State {
     pub(super) valid_until: u64,
     /// `modified` was set here and not yet at the server.
     pub(super) modified_here: bool,
+    /// Of a directory in which others change names now and then.
+    pub(super) look: Option<Look>,
 }
 
 /// The listing of a directory, as long as it is true.
@@ -57,16 +64,21 @@ pub(super) struct KeptListing {
 impl GoferInode {
     /// The inode of `node`, not looked up yet.
     pub(super) fn new(session: Arc<Session>, node: u64, attributes: Attributes) -> Arc<Self> {
-        let valid_until = session.validity();
+        let is_watched = session.is_exclusive()
+            && !session.is_immutable()
+            && attributes.kind == FileKind::Directory;
+        let look = is_watched.then(|| Look::new(&attributes, &*session.platform));
+        let valid_until = look.map_or_else(|| session.validity(), |look| look.until);
         Arc::new(Self {
             session,
             node,
             kind: attributes.kind,
             lookups: AtomicU64::new(0),
-            state: SpinMutex::new(State { attributes, valid_until, modified_here: false }),
+            state: SpinMutex::new(State { attributes, valid_until, modified_here: false, look }),
             listing: SpinMutex::default(),
             link_target: Once::new(),
             contents: Once::new(),
+            foreign_changes: AtomicU64::new(0),
         })
     }
 
@@ -116,8 +128,13 @@ impl GoferInode {
     /// Takes attributes that a reply brought along. Where nobody else changes files, what is known
     /// here is newer.
     pub(super) fn observe(&self, attributes: Attributes) {
-        if !(self.session.is_exclusive() && self.is_fresh()) {
-            self.take_over(attributes, true);
+        if self.session.is_exclusive() && self.is_fresh() {
+            return;
+        }
+        let look = self.state.lock().look;
+        match look {
+            Some(last) => self.look_again(attributes, last),
+            None => self.take_over(attributes, true),
         }
     }
 
@@ -239,6 +256,13 @@ impl GoferInode {
         Ok(())
     }
 
+    /// Has all names in this directory asked for again.
+    pub(super) fn doubt_names(&self) {
+        self.foreign_changes.fetch_add(1, Ordering::Release);
+        self.listing.lock().generation += 1;
+        self.drop_listing();
+    }
+
     /// Drops the listing of a directory.
     pub(super) fn drop_listing(&self) {
         let listing = self.listing.lock().listing.take();
@@ -310,7 +334,19 @@ impl Inode for GoferInode {
     }
 
     fn caching(&self) -> Caching {
-        if self.session.is_exclusive() { Caching::Stable } else { Caching::Revalidate }
+        match self.session.access.policy {
+            CachePolicy::Shared => Caching::Revalidate,
+            CachePolicy::Exclusive if self.session.is_immutable() => Caching::Stable,
+            CachePolicy::Exclusive => Caching::Checked,
+        }
+    }
+
+    fn names_are_current(&self) -> bool {
+        self.look_holds()
+    }
+
+    fn foreign_changes(&self) -> u64 {
+        self.foreign_changes.load(Ordering::Acquire)
     }
 
     async fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

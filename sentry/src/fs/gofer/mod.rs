@@ -6,6 +6,7 @@ mod connection;
 mod contents;
 mod directory;
 mod file;
+mod foreign;
 mod handles;
 mod inode;
 mod listing;

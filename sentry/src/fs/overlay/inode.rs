@@ -197,7 +197,11 @@ impl Inode for OverlayInode {
     }
 
     fn caching(&self) -> Caching {
-        self.lower.as_ref().map_or(Caching::Stable, |lower| lower.caching())
+        match self.lower.as_ref().map(|lower| lower.caching()) {
+            // Below an overlay nobody is to change files.
+            None | Some(Caching::Checked) => Caching::Stable,
+            Some(caching) => caching,
+        }
     }
 
     async fn lookup(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

@@ -225,6 +225,7 @@ impl FakeServer {
             mode: node.mode,
             links: node.links,
             mtime: node.mtime,
+            ctime: node.mtime,
             ..FileAttributes::default()
         }
     }

@@ -22,8 +22,8 @@ use crate::{
     memory::{Frame, FrameAllocator},
     platform::{ExecutorId, PlatformRef},
     vfs::{
-        AttributeChange, Caller, DeviceNumber, File, FileKind, NewInode, NewNode, OpenFlags,
-        RenameMode, Timestamp, WritePosition, XattrMode,
+        AttributeChange, Attributes, Caller, Dentry, DeviceNumber, File, FileKind, NewInode,
+        NewNode, OpenFlags, RenameMode, Timestamp, WritePosition, XattrMode, lookup_child,
     },
 };
 
@@ -377,6 +377,61 @@ fn shared_names_are_asked_for_each_time() {
     rig.find(b"file");
     let expected = [Opcode::Readdir, Opcode::Lookup, Opcode::Lookup];
     assert_eq!(rig.log(), expected);
+}
+
+#[test]
+fn names_that_others_change_in_an_exclusive_tree_are_seen_a_second_later() {
+    let rig = rig(CachePolicy::Exclusive, false);
+    let root = Dentry::new_root(rig.root(), Arc::default());
+    let look_up = |name: &[u8]| {
+        if !root.names_are_current() {
+            rig.run(root.inode.attributes()).unwrap();
+        }
+        rig.run(lookup_child(&root, name))
+    };
+    // From here on the times at the server are past.
+    rig.machine.advance(2_000_000_000_000);
+    let (file, link) = (look_up(b"file").unwrap(), look_up(b"link").unwrap());
+    assert_eq!(rig.names(&root.inode).unwrap().len(), 5);
+    assert_eq!(look_up(b"new").err(), Some(Errno::ENOENT));
+    rig.machine.advance(1_100_000_000);
+    assert!(Arc::ptr_eq(&look_up(b"file").unwrap(), &file));
+    rig.log();
+    {
+        let mut server = rig.server();
+        let nodes = &mut server.nodes;
+        nodes.get_mut(&ROOT_NODE).unwrap().names.remove(&b"link"[..]);
+        nodes.get_mut(&ROOT_NODE).unwrap().mtime += 1;
+        server.add(ROOT_NODE, b"new", 0o100_644, b"from outside");
+    }
+    // Within the second: as known.
+    assert!(Arc::ptr_eq(&look_up(b"link").unwrap(), &link));
+    assert_eq!(look_up(b"new").err(), Some(Errno::ENOENT));
+    assert!(rig.log().is_empty());
+    rig.machine.advance(1_000_000_000);
+    assert!(look_up(b"new").is_ok());
+    assert_eq!(rig.log(), [Opcode::Getattr, Opcode::Lookup]);
+    assert!(Arc::ptr_eq(&look_up(b"file").unwrap(), &file));
+    assert_eq!(look_up(b"link").err(), Some(Errno::ENOENT));
+    assert!(link.is_removed() && !file.is_removed());
+    assert!(rig.names(&root.inode).unwrap().contains(&b"new".to_vec()));
+    rig.log();
+    // Nothing has changed: one look, and names are believed for another second.
+    rig.machine.advance(1_000_000_000);
+    assert!(look_up(b"new").is_ok() && look_up(b"file").is_ok());
+    assert_eq!(rig.log(), [Opcode::Getattr]);
+}
+
+#[test]
+fn a_directory_keeps_the_times_of_changes_made_here() {
+    let rig = rig(CachePolicy::Exclusive, false);
+    let root = rig.root();
+    rig.run(root.create(b"new", new(NewNode::Regular))).unwrap();
+    let times = |attributes: Attributes| (attributes.modified, attributes.changed);
+    let own = times(root.cached_attributes().unwrap());
+    rig.machine.advance(1_000_000_000);
+    assert_eq!(root.cached_attributes(), None);
+    assert_eq!(times(rig.run(root.attributes()).unwrap()), own);
 }
 
 #[test]
