@@ -1,7 +1,9 @@
 //! What the annotations of a pod's containers say (container runtime interface).
 //!
 //! An engine makes a sandbox as a container (the pod's pause container), and then each container of
-//! the pod with the sandbox's id.
+//! the pod with the sandbox's id. Podman does not say so of its pod's infra container, and of a pod
+//! without one it names the pod, which is no container. What is in a pod that has an infra container
+//! is known by its control group.
 
 use oci_spec::runtime::LinuxNamespaceType;
 
@@ -14,6 +16,9 @@ const NAMES: [(&str, &str); 2] = [
     ("io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"),
     ("io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"),
 ];
+
+/// Digits of an id of Podman's.
+const PODMAN_ID_LENGTH: usize = 64;
 
 /// What a container is to a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +43,7 @@ pub fn pod_role(spec: &Spec) -> Result<PodRole> {
             None => continue,
             Some("sandbox") => Ok(PodRole::Sandbox),
             Some("container") => match annotation(sandbox_name) {
+                Some(_) if is_podmans(spec) && podmans_pod(spec).is_none() => Ok(PodRole::None),
                 Some(sandbox) => Ok(PodRole::Container(sandbox.clone())),
                 None => {
                     let help = format_args!("name the sandbox's container in {sandbox_name}");
@@ -50,7 +56,26 @@ pub fn pod_role(spec: &Spec) -> Result<PodRole> {
             }
         };
     }
-    Ok(PodRole::None)
+    Ok(if podmans_pod(spec).is_some() { PodRole::Sandbox } else { PodRole::None })
+}
+
+fn is_podmans(spec: &Spec) -> bool {
+    let annotations = spec.annotations.as_ref();
+    annotations.and_then(|all| all.get("io.container.manager")).is_some_and(|name| name == "libpod")
+}
+
+/// The id of the pod that Podman makes a container for: `/PARENT/POD/libpod-ID` is its control group,
+/// or with systemd `PARENT-libpod_pod_POD.slice:libpod:ID`.
+fn podmans_pod(spec: &Spec) -> Option<&str> {
+    let path = spec.linux.as_ref()?.cgroups_path().as_ref()?.to_str()?;
+    let pod = if let Some((slice, _)) = path.split_once(".slice:libpod:") {
+        slice.rsplit_once("libpod_pod_")?.1
+    } else {
+        let (parent, _) = path.rsplit_once("/libpod-")?;
+        parent.rsplit('/').next()?
+    };
+    let is_id = pod.len() == PODMAN_ID_LENGTH && pod.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_id.then_some(pod)
 }
 
 /// Which namespaces a further container shares with the first one: those that it is to join, and
@@ -91,6 +116,30 @@ mod tests {
         assert_eq!(further, Ok(PodRole::Container("pod".to_owned())));
         let text = role(r#""io.kubernetes.cri.container-type": "odd""#).unwrap_err();
         assert!(text.contains("'odd' is unknown"), "{text}");
+    }
+
+    #[test]
+    fn podmans_pods_are_known_by_their_control_group() {
+        let pod = "868c".repeat(16);
+        let role = |path: &str, annotations: &str| {
+            let linux = format!(r#""linux": {{"cgroupsPath": "{path}"}}"#);
+            pod_role(&spec(&format!(r#"{linux}, "annotations": {{{annotations}}}"#))).unwrap()
+        };
+        let paths = [
+            format!("/libpod_parent/{pod}/libpod-b579"),
+            format!("machine-libpod_pod_{pod}.slice:libpod:b579"),
+        ];
+        let manager = r#""io.container.manager": "libpod""#;
+        let further =
+            format!(r#"{manager}, "{}": "container", "{}": "b579""#, NAMES[1].0, NAMES[1].1);
+        for path in paths {
+            assert_eq!(role(&path, manager), PodRole::Sandbox);
+            assert_eq!(role(&path, &further), PodRole::Container("b579".to_owned()));
+        }
+        for path in ["/libpod_parent/libpod-b579", "machine.slice:libpod:b579", "/a/b", ""] {
+            assert_eq!(role(path, manager), PodRole::None, "{path}");
+            assert_eq!(role(path, &further), PodRole::None, "{path}");
+        }
     }
 
     #[test]

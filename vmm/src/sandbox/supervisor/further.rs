@@ -74,10 +74,13 @@ impl Supervisor {
     pub(super) fn reserve_device(&mut self, client: u64) -> Result<()> {
         let device = self.further.free.pop_front().ok_or_else(|| {
             let cause = format_args!(
-                "the sandbox has no device left for another mount: all containers in it may have \
-                 {SPARE_TREES} roots and bind mounts together"
+                "the sandbox has no device left for another mount: of a container that was made \
+                 as a pod's sandbox, further ones may have {SPARE_TREES} roots and bind mounts"
             );
-            Failure::new(cause, "delete another container of the pod, or mount less")
+            Failure::new(
+                cause,
+                "delete another container of the pod, or annotate the first one as a sandbox",
+            )
         })?;
         let index = device.index();
         let reply = Reply::Device { index, descriptor: device.descriptor.clone() };
