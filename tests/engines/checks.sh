@@ -155,8 +155,11 @@ update() { with_container update_checks; }
 update_checks() { client update --memory 64m --memory-swap 128m --cpu-shares 512 "$1" >/dev/null; }
 copy() { with_container copy_checks; }
 copy_checks() {
-    echo copied >"$work/in" && client cp "$work/in" "$1:/tmp/in" && client exec "$1" sh -c 'echo back >/tmp/out' &&
-        client cp "$1:/tmp/out" "$work/out" && is "$(cat "$work/out")" back && is "$(client exec "$1" cat /tmp/in)" copied
+    # What was looked at before is not all that is ever seen.
+    client exec "$1" ls /tmp >/dev/null && echo copied >"$work/in" && client cp "$work/in" "$1:/tmp/in" &&
+        eventually client exec "$1" test -f /tmp/in && is "$(client exec "$1" cat /tmp/in)" copied &&
+        client exec "$1" sh -c 'echo back >/tmp/out' && client cp "$1:/tmp/out" "$work/out" &&
+        is "$(cat "$work/out")" back
 }
 commit() {
     local id; id=$(start "$image" sh -c "echo committed >/c; $forever") && eventually client exec "$id" cat /c &&

@@ -38,6 +38,17 @@ healthcheck() {
     local result=$?; cleanup "$id"; return $result
 }
 
+pod() {
+    local pod; pod=$(client pod create "$@")
+    is "$(client run --rm --pod "$pod" "${pod_options[@]}" "$image" echo inside)" inside
+    local result=$?; client pod rm -f -t 0 "$pod" >/dev/null; return $result
+}
+pod_in_a_sandbox() {
+    local pod_options=()
+    pod --infra-image "$image" --infra-command '/bin/sleep 1000' --share ipc,uts --network none
+}
+pod_of_sandboxes() { local pod_options=("${run_options[@]}"); pod --infra=false; }
+
 client load <"$IMAGE" >/dev/null || exit
-all=("${common[@]}" stop_and_start healthcheck)
+all=("${common[@]}" stop_and_start healthcheck pod_in_a_sandbox pod_of_sandboxes)
 run_checks "${@:-${all[@]}}"

@@ -176,6 +176,9 @@ fn other_processes_run_inside() {
     assert_eq!(status(&["exec", "c", "sh", "-c", "exit 7"]), Some(7));
     assert_eq!(status(&["exec", "c", "sh", "-c", "kill -KILL $$"]), Some(137));
     assert_eq!(status(&["exec", "c", "missing"]), Some(127));
+    let text = runtime.fails(&["exec", "--cwd", "/missing", "c", "true"]);
+    assert!(text.contains("chdir to cwd (\\\"/missing\\\")"), "{text}");
+    assert_eq!(status(&["exec", "c", "cat", "/missing"]), Some(1));
     let text = runtime.ok(&[
         "exec",
         "-e",
@@ -198,6 +201,31 @@ fn other_processes_run_inside() {
     assert_eq!(cat.wait_with_output().unwrap().stdout, b"200000\n");
     let large = runtime.ok(&["exec", "c", "sh", "-c", "yes | head -c 1000000"]);
     assert_eq!(large.len(), 1_000_000);
+}
+
+#[test]
+fn files_that_come_and_go_from_outside_are_seen_in_a_running_container() {
+    let (runtime, _) = running("copy");
+    let shows = |runtime: &Runtime, expected: Option<&str>| {
+        let output = runtime.run(&["exec", "c", "cat", "/directory/file"]);
+        expected.map_or(!output.status.success(), |text| output.stdout == text.as_bytes())
+    };
+    let directory = runtime.path("bundle/rootfs/directory");
+    assert!(shows(&runtime, None));
+    fs::create_dir(&directory).unwrap();
+    runtime.eventually("the directory", |runtime| {
+        runtime.run(&["exec", "--cwd", "/directory", "c", "true"]).status.success()
+    });
+    assert!(shows(&runtime, None));
+    for text in ["first", "second, longer"] {
+        fs::write(directory.join("new"), text).unwrap();
+        fs::rename(directory.join("new"), directory.join("file")).unwrap();
+        runtime.eventually(text, |runtime| shows(runtime, Some(text)));
+    }
+    fs::remove_file(directory.join("file")).unwrap();
+    runtime.eventually("its end", |runtime| shows(runtime, None));
+    runtime.ok(&["exec", "c", "sh", "-c", "echo inside > /directory/file"]);
+    assert_eq!(fs::read_to_string(directory.join("file")).unwrap(), "inside\n");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use integration_tests::bundle::Runtime;
+use integration_tests::{bundle::Runtime, describe};
 
 fn linux(name: &str, script: &str, linux: &str) -> Runtime {
     Runtime::new(name, script, linux, "")
@@ -248,6 +248,16 @@ fn systemd_makes_the_control_group() {
     assert_eq!(limit("memory.max") + &limit("pids.max"), "67108864\nmax\n");
     runtime.ok(&["--systemd-cgroup", "delete", "--force", "c"]);
     assert!(!directory.exists());
+}
+
+#[test]
+fn a_file_larger_than_the_limit_of_memory_can_be_written_and_read() {
+    let script = "busybox dd if=/dev/zero of=/large bs=1M count=96 2>/dev/null && wc -c </large && busybox md5sum /large";
+    let runtime = linux("large", script, r#""resources": {"memory": {"limit": 67108864}}"#);
+    let output = runtime.run(&["run", "c"]);
+    // The MD5 of 96 MiB of zeros.
+    let expected = "100663296\nc13d611ce737cc731e8fae3f8d864052  /large\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{}", describe(&output));
 }
 
 /// What the limit of memory is called in versions 1 and 2 of control groups.
