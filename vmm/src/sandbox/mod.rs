@@ -322,7 +322,7 @@ fn start_failure(cause: &str, errno: u16) -> Failure {
     let cause = if has_words { cause.to_owned() } else { format!("{cause}: {words}") };
     match errno.into() {
         libc::ENOENT | libc::ENOTDIR => {
-            Failure::new(cause, "check the program's name, its interpreter, and PATH")
+            Failure::new(cause, "check the program, its interpreter, the directory, and PATH")
                 .with_status(STATUS_NOT_FOUND)
         }
         libc::EACCES | libc::EPERM => {
