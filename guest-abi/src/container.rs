@@ -62,6 +62,20 @@ pub struct Limits {
     pub processor_weight: Option<u64>,
 }
 
+/// Least memory that the sentry and a small program need, in bytes.
+pub const MIN_MEMORY_BYTES: u64 = 32 << 20;
+
+impl Limits {
+    /// Sandbox memory within the limit, in bytes: the sandbox's own processes need a part.
+    pub fn sandbox_memory_bytes(&self) -> Option<u64> {
+        let within = |limit: u64| {
+            let own = (limit / 8).clamp(8 << 20, 64 << 20);
+            limit.saturating_sub(own).max(MIN_MEMORY_BYTES)
+        };
+        self.memory_bytes.map(|limit| if limit == u64::MAX { limit } else { within(limit) })
+    }
+}
+
 /// Namespaces (namespaces(7)) that a further container of a sandbox shares with the first one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedNamespaces {

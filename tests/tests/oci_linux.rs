@@ -201,6 +201,9 @@ fn resources_are_limits_of_the_sandbox_and_visible_inside() {
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     assert_eq!(inside(), format!("40\n134217728\n150000 100000\n{processors}\n1\n"));
+    // The sandbox's own processes need an eighth.
+    let total = || runtime.ok(&["exec", "c", "grep", "MemTotal", "/proc/meminfo"]);
+    assert!(total().contains(" 114688 kB"), "{}", total());
     runtime.ok(&[
         "update",
         "--pids-limit",
@@ -214,6 +217,10 @@ fn resources_are_limits_of_the_sandbox_and_visible_inside() {
     assert_eq!(number(&memory), 256 << 20);
     assert_eq!(fs::read_to_string(&tasks).unwrap(), "max\n");
     assert_eq!(inside(), format!("max\n268435456\n150000 100000\n{processors}\n1\n"));
+    assert!(total().contains(" 229376 kB"), "{}", total());
+    // Memory that came with the update can be used.
+    let fill = "busybox head -c 150000000 /dev/zero | busybox tail -c 150000000 | wc -c";
+    assert_eq!(runtime.ok(&["exec", "c", "sh", "-c", fill]), "150000000\n");
     runtime.ok(&["delete", "--force", "c"]);
     assert!(!tasks.exists() && !memory.exists());
 }

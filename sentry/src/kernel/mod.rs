@@ -150,10 +150,11 @@ impl Kernel {
     /// task yet.
     pub fn new(platform: PlatformRef, boot_info: BootInfo) -> Arc<Self> {
         let container = &boot_info.container;
+        let memory = container.limits.sandbox_memory_bytes().unwrap_or(u64::MAX);
         let first_free = boot_info.ram_free_start.div_ceil(PAGE_SIZE as u64) * PAGE_SIZE as u64;
         let first_free = Frame::containing(first_free).unwrap_or(Frame(0));
         Arc::new(Self {
-            frames: FrameAllocator::new(platform.clone(), first_free),
+            frames: FrameAllocator::with_limit(platform.clone(), first_free, memory),
             scheduler: Scheduler::new(platform.clone()),
             loaded_spaces: LoadedSpaces::new(platform.executor_count()),
             platform,

@@ -65,8 +65,6 @@ pub struct FrameAllocator {
     /// Per frame: number of references, and [`USED`].
     states: Vec<AtomicU32>,
     buddy: SpinMutex<Buddy>,
-    /// Number of frames it hands out.
-    total: usize,
     /// Free frames the host still backs with memory, roughly.
     used_free: AtomicUsize,
     /// Value of `used_free` up to which looking for blocks to release is in vain.
@@ -83,15 +81,23 @@ fn zeroed_states(total: u32) -> Vec<AtomicU32> {
         .unwrap_or_else(|_| (0..total).map(|_| AtomicU32::new(0)).collect())
 }
 
+fn limit_frames(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX) / PAGE_SIZE
+}
+
 impl FrameAllocator {
     /// An allocator of all sandbox memory from `first` on, which the host has zeroed.
     pub fn new(platform: PlatformRef, first: Frame) -> Arc<Self> {
+        Self::with_limit(platform, first, u64::MAX)
+    }
+
+    /// The same with a limit, see [`Self::set_limit`].
+    pub fn with_limit(platform: PlatformRef, first: Frame, bytes: u64) -> Arc<Self> {
         let total = platform.memory().ram_size() / PAGE_SIZE;
         let total = u32::try_from(total).unwrap_or(u32::MAX - 1);
         Arc::new(Self {
             states: zeroed_states(total),
-            buddy: SpinMutex::new(Buddy::new(first.0.min(total), total)),
-            total: total.saturating_sub(first.0) as usize,
+            buddy: SpinMutex::new(Buddy::new(first.0.min(total), total, limit_frames(bytes))),
             used_free: AtomicUsize::new(0),
             unreleasable: AtomicUsize::new(0),
             reclaimers: SpinMutex::new(VecDeque::new()),
@@ -108,8 +114,19 @@ impl FrameAllocator {
     }
 
     /// Number of frames in all, free or not.
-    pub const fn total_frames(&self) -> usize {
-        self.total
+    pub fn total_frames(&self) -> usize {
+        self.buddy.lock().limit()
+    }
+
+    /// The same in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.total_frames() as u64 * PAGE_SIZE as u64
+    }
+
+    /// Hands out no more than `bytes` bytes from now on, as far as there is memory; what is handed
+    /// out stays.
+    pub fn set_limit(&self, bytes: u64) {
+        self.buddy.lock().set_limit(limit_frames(bytes));
     }
 
     /// Number of free frames.
@@ -168,11 +185,12 @@ impl FrameAllocator {
         }
         let mut caches = self.caches();
         caches.sort_by_key(|cache| core::cmp::Reverse(cache.frames()));
-        let wanted = (self.total / RELIEF_DIVISOR).max(RECLAIM_BATCH);
+        let wanted = (self.total_frames() / RELIEF_DIVISOR).max(RECLAIM_BATCH);
         for cache in caches {
             cache.make_reclaimable().await;
-            let free = self.free_frames();
-            if free >= wanted || free + cache.reclaim(wanted - free) >= wanted {
+            // More than what is missing if more is in use than a limit that was lowered.
+            while self.free_frames() < wanted && cache.reclaim(wanted) > 0 {}
+            if self.free_frames() >= wanted {
                 break;
             }
         }
@@ -229,7 +247,7 @@ impl FrameAllocator {
     /// called when there is nothing else to do. False if nothing was done.
     pub fn trim(&self) -> bool {
         let used = self.used_free.load(Ordering::Relaxed);
-        let kept = KEPT_FRAMES.min(self.total / 8);
+        let kept = KEPT_FRAMES.min(self.total_frames() / 8);
         if used <= kept.max(self.unreleasable.load(Ordering::Relaxed)) {
             return false;
         }

@@ -5,6 +5,7 @@
 //! Knuth, The Art of Computer Programming, volume 1, section 2.5.
 
 use alloc::{vec, vec::Vec};
+use core::ops::Range;
 
 /// Largest order of a block: 1 GiB. The larger it is, the fewer entries of the arrays below are
 /// touched before memory is used.
@@ -13,7 +14,7 @@ pub const MAX_ORDER: u8 = 18;
 /// End of a list. Frame numbers never reach it: sandbox memory ends below 2^40 bytes.
 const NONE: u32 = u32::MAX;
 
-/// The free blocks among frames `0..total`. The arrays start as zero bytes, so that the host backs
+/// The free blocks among the frames it has. The arrays start as zero bytes, so that the host backs
 /// only what is written.
 pub(super) struct Buddy {
     heads: [u32; MAX_ORDER as usize + 1],
@@ -22,35 +23,66 @@ pub(super) struct Buddy {
     /// One more than the order of the free block that starts at a frame; 0 if none does.
     mark: Vec<u8>,
     free: usize,
+    /// The frames it has, of which the last may come later.
+    frames: Range<u32>,
+    /// How many of the free ones are not to be handed out.
+    withheld: usize,
 }
 
 impl Buddy {
-    /// All of `first..total` is free, in blocks as large as alignment allows.
-    pub fn new(first: u32, total: u32) -> Self {
+    /// Of `first..total`, `limit` frames are free, in blocks as large as alignment allows.
+    pub fn new(first: u32, total: u32, limit: usize) -> Self {
         let count = total as usize;
         let mut buddy = Self {
             heads: [NONE; MAX_ORDER as usize + 1],
             links: vec![[0, 0]; count],
             mark: vec![0; count],
             free: 0,
+            frames: first..first,
+            withheld: 0,
         };
-        // From the top down, so that the lowest blocks head their lists.
-        let mut end = total;
-        while end > first {
-            let order = largest_order_ending_at(end, end - first);
-            end -= 1 << order;
-            buddy.free(end, order);
-        }
+        buddy.set_limit(limit);
         buddy
+    }
+
+    /// Hands out no more than `limit` frames from now on. Frames are added only beyond the highest
+    /// limit so far, so that the host need not back more than that.
+    pub fn set_limit(&mut self, limit: usize) {
+        let total = u32::try_from(self.mark.len()).unwrap_or(NONE);
+        let room = u32::try_from(limit).unwrap_or(NONE);
+        let wanted = self.frames.start.saturating_add(room).min(total);
+        if wanted > self.frames.end {
+            let first = core::mem::replace(&mut self.frames.end, wanted);
+            self.add(first..wanted);
+        }
+        self.withheld = self.frames.len().saturating_sub(limit);
+    }
+
+    /// Frees new frames, from the top down, so that the lowest blocks head their lists.
+    fn add(&mut self, frames: Range<u32>) {
+        let mut end = frames.end;
+        while end > frames.start {
+            let order = largest_order_ending_at(end, end - frames.start);
+            end -= 1 << order;
+            self.free(end, order);
+        }
+    }
+
+    /// Most frames that it hands out.
+    pub fn limit(&self) -> usize {
+        self.frames.len().saturating_sub(self.withheld)
     }
 
     /// Number of free frames.
     pub const fn free_frames(&self) -> usize {
-        self.free
+        self.free.saturating_sub(self.withheld)
     }
 
     /// Takes a block of `order`, splitting a larger one if need be.
     pub fn allocate(&mut self, order: u8) -> Option<u32> {
+        if self.free_frames() < 1 << order {
+            return None;
+        }
         let found = (order..=MAX_ORDER).find(|&order| self.heads[usize::from(order)] != NONE)?;
         let block = self.heads[usize::from(found)];
         self.unlink(block, found);
@@ -134,7 +166,7 @@ mod tests {
 
     #[test]
     fn splits_low_blocks_first_and_merges_back() {
-        let mut buddy = Buddy::new(1, 2048);
+        let mut buddy = Buddy::new(1, 2048, usize::MAX);
         assert_eq!(buddy.free_frames(), 2047);
         let single = buddy.allocate(0).unwrap();
         assert_eq!(single, 1);
@@ -146,13 +178,33 @@ mod tests {
         assert_eq!(buddy.allocate(9), Some(512));
     }
 
+    #[test]
+    fn a_limit_can_be_raised_and_lowered() {
+        let mut buddy = Buddy::new(1, 64, 10);
+        let take =
+            |buddy: &mut Buddy| core::iter::from_fn(|| buddy.allocate(0)).collect::<Vec<_>>();
+        let first = take(&mut buddy);
+        assert_eq!((first.len(), buddy.limit(), first.iter().max()), (10, 10, Some(&10)));
+        buddy.set_limit(20);
+        assert_eq!(take(&mut buddy).len(), 10);
+        buddy.set_limit(15);
+        first.iter().take(5).for_each(|&frame| buddy.free(frame, 0));
+        assert_eq!((buddy.free_frames(), buddy.allocate(0), buddy.limit()), (0, None, 15));
+        first.iter().skip(5).for_each(|&frame| buddy.free(frame, 0));
+        assert_eq!(take(&mut buddy).len(), 5);
+        buddy.set_limit(usize::MAX);
+        assert_eq!((buddy.limit(), buddy.free_frames()), (63, 48));
+        // Neighbours that came at different times merge.
+        assert_eq!(buddy.allocate(5), Some(32));
+    }
+
     proptest! {
         #[test]
         fn never_hands_out_a_frame_twice(
             steps in proptest::collection::vec((any::<bool>(), 0..=4_u8, any::<u16>()), 1..200),
         ) {
             const TOTAL: u32 = 100;
-            let mut buddy = Buddy::new(3, TOTAL);
+            let mut buddy = Buddy::new(3, TOTAL, usize::MAX);
             let mut taken: BTreeMap<u32, u8> = BTreeMap::new();
             for (allocate, order, pick) in steps {
                 if allocate {
@@ -175,7 +227,7 @@ mod tests {
                 buddy.free(block, order);
             }
             // Everything has merged: the block list is what a new allocator starts with.
-            let fresh = Buddy::new(3, TOTAL);
+            let fresh = Buddy::new(3, TOTAL, usize::MAX);
             for order in 0..=MAX_ORDER {
                 let mut left: Vec<u32> = buddy.blocks(order).collect();
                 let mut right: Vec<u32> = fresh.blocks(order).collect();

@@ -2,11 +2,16 @@
 
 use guest_abi::container::RlimitSpec;
 use oci_spec::runtime::{PosixRlimit, PosixRlimitType};
+use rustix::process::{Resource, getrlimit};
 
 use super::field::invalid;
 use crate::error::Result;
 
-/// The limits, each resource at most once and no soft limit above its hard limit.
+/// `fs.nr_open` inside.
+const MAX_OPEN_FILES: u64 = 1 << 20;
+
+/// The limits, each resource at most once and no soft limit above its hard limit. Of open files the
+/// caller's if none is given, as from runc.
 pub fn convert(limits: &[PosixRlimit]) -> Result<Vec<RlimitSpec>> {
     let mut converted: Vec<RlimitSpec> = Vec::with_capacity(limits.len());
     for limit in limits {
@@ -21,7 +26,22 @@ pub fn convert(limits: &[PosixRlimit]) -> Result<Vec<RlimitSpec>> {
         }
         converted.push(RlimitSpec { resource, soft: limit.soft(), hard: limit.hard() });
     }
+    if converted.iter().all(|limit| limit.resource != libc::RLIMIT_NOFILE) {
+        converted.push(callers_open_files());
+    }
     Ok(converted)
+}
+
+/// The caller's limit of open files. Others of its limits are about the host.
+fn callers_open_files() -> RlimitSpec {
+    let limit = getrlimit(Resource::Nofile);
+    let value =
+        |value: Option<u64>| value.map_or(MAX_OPEN_FILES, |value| value.min(MAX_OPEN_FILES));
+    RlimitSpec {
+        resource: libc::RLIMIT_NOFILE,
+        soft: value(limit.current),
+        hard: value(limit.maximum),
+    }
 }
 
 /// Number of a resource in `<asm-generic/resource.h>`.
@@ -49,6 +69,14 @@ const fn resource_number(resource: PosixRlimitType) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_files_are_the_callers_unless_given() {
+        let [limit] = convert(&[]).unwrap()[..] else { panic!("one limit") };
+        let own = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assert_eq!((limit.resource, limit.soft), (7, own.min(MAX_OPEN_FILES)));
+        assert!(limit.soft <= limit.hard);
+    }
 
     fn limits(json: &str) -> Vec<PosixRlimit> {
         serde_json::from_str(json).unwrap()

@@ -85,10 +85,7 @@ fn serve(command: Command, global: &GlobalFlags, context: &Context) -> Result<u8
             settings: global.settings(&context.log)?,
             systemd_cgroup: global.systemd_cgroup,
             is_rootless: global.is_rootless(),
-            is_sized: commands::Sized {
-                memory: global.memory.is_some(),
-                executors: global.executors.is_some(),
-            },
+            has_executors: global.executors.is_some(),
             network: global.network(&context.log),
             context,
         })

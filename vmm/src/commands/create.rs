@@ -9,7 +9,7 @@ use std::{
 };
 
 use guest_abi::container::RootWrites;
-use oci_spec::runtime::{LinuxMemory, LinuxResources};
+use oci_spec::runtime::LinuxResources;
 
 use super::{
     Launch,
@@ -26,11 +26,7 @@ use crate::{
     control_socket,
     error::{Failure, Result},
     gofer, hooks,
-    sandbox::{
-        plan::LaunchPlan,
-        service,
-        settings::{self, Settings},
-    },
+    sandbox::{plan::LaunchPlan, service, settings::Settings},
     stand_in::{self, Order, Role, StandIn, Streams},
     state::{Container, ProcessIdentity, Record, Status},
     terminal,
@@ -271,22 +267,15 @@ fn boot(
     service::await_created(&channel)
 }
 
-/// The sandbox's size: what flags do not say, the container's limits do, so that they can be seen
-/// inside.
+/// The sandbox's size: if flags do not say how many executors, the container's limit does, so that
+/// it can be seen inside.
 fn sized(launch: &Launch<'_>, resources: Option<&LinuxResources>) -> Settings {
     let mut settings = launch.settings;
-    let memory = resources.and_then(|all| all.memory().as_ref()).and_then(LinuxMemory::limit);
-    if let Some(limit) =
-        memory.and_then(|limit| u64::try_from(limit).ok()).filter(|&limit| limit > 0)
-        && !launch.is_sized.memory
-    {
-        settings.memory_bytes = settings.memory_bytes.min(settings::memory_within(limit));
-    }
     let processor = resources.and_then(|all| all.cpu().as_ref());
     let quota = processor.and_then(|cpu| u64::try_from(cpu.quota()?).ok()).filter(|&it| it > 0);
     let period = processor.and_then(|cpu| cpu.period()).filter(|&period| period > 0);
     if let Some(quota) = quota
-        && !launch.is_sized.executors
+        && !launch.has_executors
     {
         let processors = quota.div_ceil(period.unwrap_or(DEFAULT_PERIOD_MICROSECONDS));
         let processors = u16::try_from(processors).unwrap_or(u16::MAX).max(1);

@@ -51,21 +51,12 @@ pub struct Launch<'a> {
     pub systemd_cgroup: bool,
     /// Whether a container does without a control group that the host refuses.
     pub is_rootless: bool,
-    /// Whether flags say how large it is; else the limits of config.json do.
-    pub is_sized: Sized,
+    /// Whether a flag says how many executors it has; else a limit of config.json does.
+    pub has_executors: bool,
     /// What its network is.
     pub network: Network,
     /// The context.
     pub context: &'a Context,
-}
-
-/// What of the size of a sandbox flags say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sized {
-    /// Its memory.
-    pub memory: bool,
-    /// Its executors.
-    pub executors: bool,
 }
 
 impl Context {

@@ -1,10 +1,10 @@
 //! How large a sandbox is.
 
-use guest_abi::memory_map::{PAGE_SIZE, RAM_LIMIT};
+use guest_abi::{
+    container::MIN_MEMORY_BYTES,
+    memory_map::{PAGE_SIZE, RAM_LIMIT},
+};
 use serde::{Deserialize, Serialize};
-
-/// Least memory the sentry and a small program need, in bytes.
-const MIN_MEMORY_BYTES: u64 = 32 << 20;
 
 /// The kvm platform maps memory by pages of this size, in bytes.
 const LARGE_PAGE_SIZE: u64 = 2 << 20;
@@ -59,14 +59,6 @@ pub const fn check_memory_bytes(bytes: u64) -> Result<u64, &'static str> {
     } else {
         Ok(bytes - bytes % PAGE_SIZE)
     }
-}
-
-/// Sandbox memory for a container that may use `limit` bytes on the host: the sandbox's own processes
-/// need a part.
-pub fn memory_within(limit: u64) -> u64 {
-    let own = (limit / 8).clamp(8 << 20, 64 << 20);
-    let bytes = limit.saturating_sub(own).clamp(MIN_MEMORY_BYTES, RAM_LIMIT);
-    bytes - bytes % LARGE_PAGE_SIZE
 }
 
 /// Half of the host's memory.

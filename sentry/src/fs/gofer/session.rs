@@ -253,7 +253,7 @@ impl Session {
     }
 
     fn max_listed_entries(&self) -> usize {
-        self.platform.memory().ram_size() / MEMORY_PER_LISTED_ENTRY
+        usize::try_from(self.frames.total_bytes()).unwrap_or(usize::MAX) / MEMORY_PER_LISTED_ENTRY
     }
 
     /// Drops a listing, and what only it kept, and so on down the tree, without recursion: a tree

@@ -179,7 +179,7 @@ impl Directory {
         let taken: usize = owned.map(|queue| queue.queue.room()).sum();
         let queue = Queue::new(max_messages, max_size);
         // Whatever the limit is, queues take no more than an eighth of memory.
-        let memory = kernel.platform.memory().ram_size() as u64 / 8;
+        let memory = kernel.frames.total_bytes() / 8;
         if taken.saturating_add(queue.room()) as u64 > limit.min(memory) {
             return Err(Errno::EMFILE);
         }

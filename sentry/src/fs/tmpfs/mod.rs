@@ -111,7 +111,7 @@ impl Drop for Tmpfs {
 impl Store {
     /// A store for inodes numbered from `first_inode` on that may hold `size` bytes.
     pub fn new(kernel: &Kernel, size: Option<u64>, first_inode: u64) -> Arc<Self> {
-        let half = kernel.platform.memory().ram_size() as u64 / 2;
+        let half = kernel.frames.total_bytes() / 2;
         Arc::new(Self {
             platform: kernel.platform.clone(),
             frames: kernel.frames.clone(),

@@ -52,6 +52,11 @@ fn serve(kernel: &Arc<Kernel>, control: &Arc<Control>, message: HostMessage) {
         }),
         HostMessage::Limit { container, limits } => {
             with(kernel, container, |container| container.limits.change(&limits));
+            if container == ProcessNumber::FIRST
+                && let Some(bytes) = limits.sandbox_memory_bytes()
+            {
+                kernel.frames.set_limit(bytes);
+            }
         }
         HostMessage::ListProcesses(number) => {
             with(kernel, number, |container| report(kernel, control, processes(kernel, container)));

@@ -77,7 +77,7 @@ fn file_system(
     let (kernel, container) = (&current.kernel, current.container());
     Ok(match kind {
         b"tmpfs" => {
-            let ram = kernel.platform.memory().ram_size() as u64;
+            let ram = kernel.frames.total_bytes();
             (Tmpfs::new(kernel, tmpfs::Options::parse(options, ram)?), "tmpfs")
         }
         b"proc" => (proc::new(kernel, container), "proc"),
